@@ -91,7 +91,6 @@ impl TaskInfo {
 /// When there will never be a value and the one who awaits it goes on: the task failed and it is
 /// awaited outside of its group, or in one that collects failures; or the task alone was aborted.
 /// The message names the task.
-#[must_use = "dropping a task leaves it running in its group; bind it to `_` to say so"]
 pub struct Task<T, E> {
     handle: Option<JoinHandle<Option<T>>>,
     node: Arc<Node<TaskInfo>>,

@@ -34,7 +34,7 @@ async fn the_group_waits_for_tasks_that_nobody_awaits() {
     TaskGroup::<()>::run(async |g| {
         for i in 0..10 {
             let done = done.clone();
-            let _ = g.spawn(async move {
+            g.spawn(async move {
                 sleep(ms(i * 10)).await;
                 done.fetch_add(1, Ordering::SeqCst);
                 Ok(())
@@ -53,7 +53,7 @@ async fn the_first_failure_ends_the_body_and_the_siblings() {
     let error = TaskGroup::<&str>::builder()
         .name("fetch")
         .run(async |g| {
-            let _ = g.task("slow").spawn(async {
+            g.task("slow").spawn(async {
                 sleep(HOUR).await;
                 Ok(())
             });
@@ -80,11 +80,11 @@ async fn a_deadline_and_a_grace() {
         .timeout(ms(100))
         .grace(ms(50))
         .run(async |g| {
-            let _ = g.task("deaf").spawn(async {
+            g.task("deaf").spawn(async {
                 sleep(HOUR).await;
                 Ok(())
             });
-            let _ = g.task("polite").spawn(async {
+            g.task("polite").spawn(async {
                 cancelled().await;
                 sleep(ms(20)).await;
                 Ok(())
@@ -101,7 +101,7 @@ async fn a_deadline_and_a_grace() {
 #[tokio::test(start_paused = true)]
 async fn cancel_is_a_clean_exit() {
     TaskGroup::<()>::run(async |g| {
-        let _ = g.spawn(std::future::pending::<Result<(), ()>>());
+        g.spawn(std::future::pending::<Result<(), ()>>());
         g.cancel(Reason::Requested);
         Ok(())
     })
