@@ -16,7 +16,7 @@
 
 use std::time::Duration;
 
-use shibuya_cancel::{Elapsed, deadline, remaining, timeout, timeout_or};
+use shibuya_cancel::{deadline, remaining, timeout, timeout_or};
 use tokio::time::{Instant, sleep};
 
 const fn ms(n: u64) -> Duration {
@@ -53,17 +53,17 @@ async fn shared_by_steps() {
     let request = async {
         for time in [ms(5), ms(5), ms(500)] {
             let left = remaining().expect("a deadline is set");
-            assert!(left <= ms(200));
+            assert!(left <= ms(300));
             prices(time).await;
             done += 1;
         }
     };
-    let outcome = deadline(Instant::now() + ms(200), request).await;
+    let outcome = deadline(Instant::now() + ms(300), request).await;
     assert!(outcome.is_err());
     println!("the request had 3 steps, {done} were done by its deadline");
 }
 
-/// The inner time-out speaks where it stands, so that the code there can go on; the outer one drops that code.
+/// The inner time-out speaks where it stands, and the code there can go on. The outer one drops that code.
 async fn nested() {
     async fn request(shop: Duration) -> &'static str {
         match timeout(ms(50), prices(shop)).await {
@@ -71,16 +71,12 @@ async fn nested() {
             Err(_) => "prices without the slow shop",
         }
     }
-
-    let inner: Result<&str, Elapsed> = timeout(ms(500), request(ms(1000))).await;
-    println!(
-        "the inner one ran out: {}",
-        inner.expect("the outer one has not")
-    );
-
-    let outer = timeout(ms(5), request(ms(1000))).await;
-    assert_eq!(outer, Err(Elapsed));
-    println!("the outer one ran out");
+    for outer in [ms(500), ms(5)] {
+        match timeout(outer, request(ms(1000))).await {
+            Ok(prices) => println!("the inner one ran out: {prices}"),
+            Err(_) => println!("the outer one ran out"),
+        }
+    }
 }
 
 #[tokio::main]
