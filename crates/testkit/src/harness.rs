@@ -17,7 +17,8 @@ use crate::runner::Runner;
 ///
 /// The future is polled only after it asked for it: each poll gets a waker of its own, and the harness really waits until
 /// that waker is used. So real I/O works, and so do a paused clock and any runtime, or none. `name` is the public future
-/// under test (`"Queue::get"`); it stands in every message. [`Harness`] is the same with other limits.
+/// under test (`"Queue::get"`): it stands in every message, and the registry of public futures (feature `tidy`) finds it in
+/// the sources. [`Harness`] is the same with other limits.
 ///
 /// Dropping the returned future drops the run it is in, without a `check`.
 ///

@@ -11,6 +11,10 @@ mod probe;
 mod runner;
 mod wakes;
 
+#[cfg(feature = "tidy")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tidy")))]
+pub mod tidy;
+
 pub use ending::{DropPoint, Ending};
 pub use harness::{Harness, Report, cancel_at_every_poll};
 pub use panic_on_drop::PanicOnDrop;
