@@ -1,0 +1,277 @@
+use std::fmt;
+use std::mem;
+use std::task::Waker;
+
+use crate::primitives::{Mutex, MutexGuard};
+use crate::slab::{Slab, Ticket};
+use crate::wake::WakeBatch;
+use crate::{Closed, Guard, Serve, TryError, Wait};
+
+/// A FIFO list of waiting tasks around a state that serves them. See the [crate's documentation](crate) for a program.
+///
+/// Dropping the list drops the state. Waiters borrow the list or share it, so none is left then.
+pub struct WaitList<S: Serve> {
+    core: Mutex<Core<S>>,
+}
+
+/// What the lock protects. Invariant whenever it is free: the head, if any, can't be served by the state as it is.
+pub(crate) struct Core<S: Serve> {
+    pub(crate) state: S,
+    closed: bool,
+    /// Allocated by the first waiter, so that an idle list is a few words.
+    waiters: Option<Box<Waiters<S>>>,
+}
+
+type Waiters<S> = Slab<Waiter<<S as Serve>::Request, <S as Serve>::Grant>>;
+
+/// A waiter's entry. It belongs to one [`Wait`], which alone removes it.
+pub(crate) struct Waiter<R, G> {
+    /// Stays until the waiter leaves, even when it is spent: its destructor is foreign code, not to be run under the lock.
+    request: R,
+    status: Status<G>,
+}
+
+/// A waiter is in the FIFO while it is `Waiting`, and not any more when it is settled.
+enum Status<G> {
+    Waiting(Waker),
+    Granted(G),
+    Refused,
+}
+
+/// What a waiter leaves behind. To be dropped after unlocking: all of it may run foreign code, or free a lot of memory.
+pub(crate) struct Left<S: Serve> {
+    waiter: Waiter<S::Request, S::Grant>,
+    _spare: Option<Box<Waiters<S>>>,
+}
+
+pub(crate) enum Admission<G> {
+    Served(G),
+    Busy,
+    Closed,
+}
+
+impl<S: Serve> WaitList<S> {
+    /// An open list around `state`, with nobody waiting. Doesn't allocate.
+    #[cfg(not(shibuya_loom))]
+    pub const fn new(state: S) -> Self {
+        Self {
+            core: Mutex::new(Core {
+                state,
+                closed: false,
+                waiters: None,
+            }),
+        }
+    }
+
+    /// An open list around `state`, with nobody waiting. Loom's mutex can't be made in a constant.
+    #[cfg(shibuya_loom)]
+    pub fn new(state: S) -> Self {
+        Self {
+            core: Mutex::new(Core {
+                state,
+                closed: false,
+                waiters: None,
+            }),
+        }
+    }
+
+    /// Locks the state. When the guard drops, waiters are served from the head for as long as the state allows,
+    /// the list is unlocked, and then they are woken.
+    ///
+    /// Blocks the thread while another holds the lock. Don't hold it across an `.await`.
+    pub fn lock(&self) -> Guard<'_, S> {
+        Guard::new(self, self.core.lock())
+    }
+
+    /// Serves the request at once or not at all. Never passes a waiter.
+    ///
+    /// # Errors
+    ///
+    /// [`TryError::Busy`] if others wait or the state refuses, [`TryError::Closed`] if the list is closed. Both hand the
+    /// request back.
+    pub fn try_acquire(&self, mut request: S::Request) -> Result<S::Grant, TryError<S::Request>> {
+        let admission = self.core.lock().admit(&mut request);
+        match admission {
+            Admission::Served(grant) => Ok(grant),
+            Admission::Busy => Err(TryError::Busy(request)),
+            Admission::Closed => Err(TryError::Closed(request)),
+        }
+    }
+
+    /// Waits in line until the request is served or the list is closed. [`Wait::new`] is the same for an owned pointer.
+    pub fn wait(&self, request: S::Request) -> Wait<&Self> {
+        Wait::new(self, request)
+    }
+
+    /// Refuses all who wait and all who come later, handing their requests back. Grants that were already handed over
+    /// stay good, and can still be [taken back](Serve::take_back). The state stays reachable through [`lock`](Self::lock).
+    pub fn close(&self) {
+        Guard::close(&mut self.lock());
+    }
+
+    /// Whether the list was closed.
+    pub fn is_closed(&self) -> bool {
+        self.core.lock().closed
+    }
+
+    /// How many wait now. Those who were served and haven't looked yet don't count.
+    pub fn len(&self) -> usize {
+        self.core.lock().waiting()
+    }
+
+    /// Whether nobody waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core<S>> {
+        self.core.lock()
+    }
+
+    /// Settles waiters from the head for as long as it goes, and wakes them batch by batch, always with the lock free.
+    pub(crate) fn serve<'a>(&'a self, core: MutexGuard<'a, Core<S>>) {
+        let mut served = WakeBatch::new();
+        // A local declared after the batch: when `try_serve` panics, it unlocks before the batch wakes.
+        let mut core = core;
+        loop {
+            while !served.is_full() {
+                match core.settle_head() {
+                    Some(waker) => served.push(waker),
+                    None => break,
+                }
+            }
+            let more = served.is_full();
+            drop(core);
+            served.wake_all();
+            if !more {
+                return served.finish();
+            }
+            core = self.core.lock();
+        }
+    }
+
+    /// The drop of a waiter: what it was handed goes back, and whoever can be served now is.
+    pub(crate) fn abandon(&self, ticket: Ticket) {
+        // Declared before the guard, so that it is dropped after it even when `take_back` panics.
+        let left;
+        let mut guard = self.lock();
+        left = guard.core().leave(ticket);
+        if let Status::Granted(grant) = left.waiter.status {
+            guard.take_back(grant);
+        }
+    }
+}
+
+impl<S: Serve> Core<S> {
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiters.as_ref().map_or(0, |waiters| waiters.linked())
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+    }
+
+    /// What a newcomer gets: nobody passes those who wait.
+    pub(crate) fn admit(&mut self, request: &mut S::Request) -> Admission<S::Grant> {
+        if self.closed {
+            return Admission::Closed;
+        }
+        if self.waiting() > 0 {
+            return Admission::Busy;
+        }
+        match self.state.try_serve(request) {
+            Some(grant) => Admission::Served(grant),
+            None => Admission::Busy,
+        }
+    }
+
+    pub(crate) fn enqueue(&mut self, request: S::Request, waker: Waker) -> Ticket {
+        let waiters = self.waiters.get_or_insert_with(|| Box::new(Slab::new()));
+        waiters.push_back(Waiter {
+            request,
+            status: Status::Waiting(waker),
+        })
+    }
+
+    /// Settles the head, if it can be. The caller calls the waker after unlocking.
+    fn settle_head(&mut self) -> Option<Waker> {
+        let waiters = self.waiters.as_deref_mut()?;
+        let head = waiters.front()?;
+        let waiter = waiters.get_mut(head);
+        let status = if self.closed {
+            Status::Refused
+        } else {
+            Status::Granted(self.state.try_serve(&mut waiter.request)?)
+        };
+        let Status::Waiting(waker) = mem::replace(&mut waiter.status, status) else {
+            unreachable!("only waiting entries are linked");
+        };
+        waiters.unlink(head);
+        Some(waker)
+    }
+
+    /// The outcome of a settled waiter, or else the waker to be called from now on. The old waker is the caller's to drop.
+    pub(crate) fn watch(
+        &mut self,
+        ticket: Ticket,
+        waker: &Waker,
+    ) -> Result<Left<S>, Option<Waker>> {
+        let waiters = self.waiters.as_deref_mut().expect(OCCUPIED);
+        match &mut waiters.get_mut(ticket).status {
+            Status::Waiting(current) if current.will_wake(waker) => Err(None),
+            Status::Waiting(current) => Err(Some(mem::replace(current, waker.clone()))),
+            Status::Granted(_) | Status::Refused => Ok(self.leave(ticket)),
+        }
+    }
+
+    /// Removes a waiter, wherever it stands.
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> Left<S> {
+        let waiters = self.waiters.as_deref_mut().expect(OCCUPIED);
+        if let Status::Waiting(_) = waiters.get_mut(ticket).status {
+            waiters.unlink(ticket);
+        }
+        let waiter = waiters.remove(ticket);
+        let spare = if waiters.is_spare() {
+            self.waiters.take()
+        } else {
+            None
+        };
+        Left {
+            waiter,
+            _spare: spare,
+        }
+    }
+}
+
+const OCCUPIED: &str = "a waiter has an entry until it leaves";
+
+impl<S: Serve> Left<S> {
+    /// What a settled waiter gets.
+    pub(crate) fn into_outcome(self) -> Result<S::Grant, Closed<S::Request>> {
+        match self.waiter.status {
+            Status::Granted(grant) => Ok(grant),
+            Status::Refused => Err(Closed(self.waiter.request)),
+            Status::Waiting(_) => unreachable!("only settled waiters have an outcome"),
+        }
+    }
+}
+
+impl<S: Serve + Default> Default for WaitList<S> {
+    fn default() -> Self {
+        Self::new(S::default())
+    }
+}
+
+impl<S: Serve> fmt::Debug for WaitList<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut debug = f.debug_struct("WaitList");
+        // Never blocks: it may be printed by who holds the lock.
+        match self.core.try_lock() {
+            Some(core) => debug
+                .field("waiting", &core.waiting())
+                .field("closed", &core.closed),
+            None => debug.field("locked", &true),
+        };
+        debug.finish_non_exhaustive()
+    }
+}

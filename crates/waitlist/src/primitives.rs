@@ -1,0 +1,50 @@
+//! `std`'s locks, atomics and threads, or loom's under `--cfg shibuya_loom`.
+//!
+//! For Shibuya's own crates, so that all of them are checked against the same primitives. Not part of the public API.
+
+#[cfg(shibuya_loom)]
+use loom::sync as imp;
+#[cfg(not(shibuya_loom))]
+use std::sync as imp;
+use std::sync::PoisonError;
+
+pub use imp::MutexGuard;
+pub use imp::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+
+#[cfg(shibuya_loom)]
+pub use loom::thread;
+#[cfg(not(shibuya_loom))]
+pub use std::thread;
+
+/// A mutex that ignores poison: whoever panics under it leaves the data valid.
+#[derive(Debug, Default)]
+pub struct Mutex<T>(imp::Mutex<T>);
+
+impl<T> Mutex<T> {
+    /// A new, unlocked mutex.
+    #[cfg(not(shibuya_loom))]
+    pub const fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    /// A new, unlocked mutex. Loom's can't be made in a constant.
+    #[cfg(shibuya_loom)]
+    pub fn new(value: T) -> Self {
+        Self(imp::Mutex::new(value))
+    }
+
+    /// Blocks the thread until the mutex is free.
+    pub fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The guard, if the mutex is free at once.
+    pub fn try_lock(&self) -> Option<MutexGuard<'_, T>> {
+        use std::sync::TryLockError;
+        match self.0.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+}

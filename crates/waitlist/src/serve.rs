@@ -1,0 +1,25 @@
+/// What the waiters of a [`WaitList`](crate::WaitList) wait for: the owner's state, kept under the list's own lock.
+///
+/// Both methods run under that lock. Keep them short, and don't touch the list from inside them: that deadlocks.
+/// The list itself never runs foreign code there: wakers are called and dropped, and requests dropped, after unlocking.
+pub trait Serve {
+    /// What a waiter asks for: a number of permits, the value it wants to put, `()`.
+    type Request;
+
+    /// What it gets: a permit, a resource, `()`.
+    type Grant;
+
+    /// Serves the request if the state allows it now.
+    ///
+    /// Called for the head of the list, and for a newcomer when nobody waits. A value may be moved out of the request
+    /// (hence `&mut`), but only together with success: a refused waiter may leave, and its request is dropped as it is.
+    ///
+    /// # Panics
+    ///
+    /// A panic goes to whoever unlocked the list or asked. The waiter keeps its place, and those who were served before
+    /// it in the same go are woken.
+    fn try_serve(&mut self, request: &mut Self::Request) -> Option<Self::Grant>;
+
+    /// Takes back what was handed to a waiter that was dropped before it looked. The next waiters are served right after.
+    fn take_back(&mut self, grant: Self::Grant);
+}
