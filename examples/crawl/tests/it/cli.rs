@@ -11,7 +11,7 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["http://[::1"], "invalid IPv6"),
         (&["--concurrency", "0"], "zero"),
         (&["--rate", "0"], "0.001"),
-        (&["--timeout", "soon"], "a number is needed"),
+        (&["--timeout", "soon"], "the units are"),
         (&["--no-such-flag"], "--no-such-flag"),
     ] {
         let output = crawl(arguments);
@@ -26,14 +26,29 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
 fn the_help_names_each_flag_and_the_exit_status() {
     let output = crawl(&["--help"]);
     let help = String::from_utf8(output.stdout).unwrap();
-    for word in ["--json", "--depth", "--concurrency", "--rate", "--timeout", "--deadline", "--external", "Exit status"] {
+    for word in [
+        "--json",
+        "--depth",
+        "--concurrency",
+        "--rate",
+        "--timeout",
+        "--deadline",
+        "--external",
+        "Exit status",
+    ] {
         assert!(help.contains(word), "{word}");
     }
 }
 
 #[test]
 fn a_site_without_a_broken_link_exits_0() {
-    let server = Server::start(|path| if path == "/" { html("<a href=/#top>") } else { not_found() });
+    let server = Server::start(|path| {
+        if path == "/" {
+            html("<a href=/#top>")
+        } else {
+            not_found()
+        }
+    });
     let report = report(&server.url("/#fragment"), &[]);
     assert_eq!((report.status, report.checked()), (0, 1));
     assert_eq!(report.json["start"], server.url("/"));
@@ -51,7 +66,10 @@ fn a_start_that_refuses_connections_exits_2() {
 
     let output = crawl(&[&nobody]);
     let error = String::from_utf8(output.stderr).unwrap();
-    assert!(error.starts_with(&format!("crawl: cannot reach {nobody}: ")), "{error}");
+    assert!(
+        error.starts_with(&format!("crawl: cannot reach {nobody}: ")),
+        "{error}"
+    );
 }
 
 #[test]
@@ -59,7 +77,10 @@ fn a_start_that_answers_404_is_a_broken_link() {
     let server = Server::start(|_| not_found());
     let report = report(&server.url("/"), &[]);
     assert_eq!(report.status, 1);
-    assert_eq!(report.broken()[&server.url("/")], (Some(404), String::new(), vec![]));
+    assert_eq!(
+        report.broken()[&server.url("/")],
+        (Some(404), String::new(), vec![])
+    );
 }
 
 #[test]
@@ -73,7 +94,10 @@ fn depth_counts_the_clicks_from_the_start() {
         assert_eq!((report.status, report.checked()), (0, pages));
         assert_eq!(report.json["skipped"]["too_deep"], 1);
     }
-    assert_eq!(report(&server.url("/"), &["--depth", "9"]).broken().len(), 1);
+    assert_eq!(
+        report(&server.url("/"), &["--depth", "9"]).broken().len(),
+        1
+    );
 }
 
 #[test]
@@ -92,7 +116,17 @@ fn concurrency_is_a_limit() {
             crate::server::Reply::Hang
         }
     });
-    let report = report(&server.url("/"), &["--concurrency", "2", "--timeout", "5s", "--deadline", "300ms"]);
+    let report = report(
+        &server.url("/"),
+        &[
+            "--concurrency",
+            "2",
+            "--timeout",
+            "5s",
+            "--deadline",
+            "300ms",
+        ],
+    );
     assert_eq!(_keep.try_iter().count(), 2);
     assert_eq!(report.json["unvisited"], 3);
     assert_eq!(report.json["stopped"], "deadline");

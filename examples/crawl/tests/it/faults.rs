@@ -20,13 +20,21 @@ fn a_page_that_hangs_is_given_up_at_the_timeout() {
     let server = with_bad(|_| Reply::Hang);
     let report = report(&server.url("/"), &["--timeout", "200ms"]);
     assert_eq!((report.status, report.checked()), (1, 2));
-    assert_eq!(report.only_error(&server.url("/bad")), "no answer within 200ms");
+    assert_eq!(
+        report.only_error(&server.url("/bad")),
+        "no answer within 200ms"
+    );
     assert_eq!(report.broken()[&server.url("/bad")].2, [server.url("/")]);
 }
 
 #[test]
 fn a_page_that_stops_in_the_middle_is_broken() {
-    let server = with_bad(|_| Reply::Bytes(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n<a href=/x>".to_vec()));
+    let server = with_bad(|_| {
+        Reply::Bytes(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 99\r\n\r\n<a href=/x>"
+                .to_vec(),
+        )
+    });
     let report = report(&server.url("/"), &[]);
     assert_eq!(report.checked(), 2);
     assert!(!report.only_error(&server.url("/bad")).is_empty());
@@ -39,7 +47,10 @@ fn a_server_that_dies_in_the_middle_leaves_a_report() {
     let url = format!("http://{}", listener.local_addr().unwrap());
     let dying = std::thread::spawn(move || {
         use std::io::{Read, Write};
-        for reply in ["404 Not Found\r\nContent-Length: 0", "200 OK\r\nContent-Type: text/html\r\nContent-Length: 20"] {
+        for reply in [
+            "404 Not Found\r\nContent-Length: 0",
+            "200 OK\r\nContent-Type: text/html\r\nContent-Length: 20",
+        ] {
             let (mut stream, _) = listener.accept().unwrap();
             let _ = stream.read(&mut [0; 4096]).unwrap();
             write!(stream, "HTTP/1.1 {reply}\r\nConnection: close\r\n\r\n").unwrap();
@@ -62,33 +73,51 @@ fn a_server_that_dies_in_the_middle_leaves_a_report() {
 #[test]
 fn what_is_no_http_is_an_error() {
     let server = with_bad(|_| Reply::Bytes(b"SSH-2.0-nobody\r\n".to_vec()));
-    assert!(report(&server.url("/"), &[]).only_error(&server.url("/bad")).contains("invalid HTTP"));
+    assert!(
+        report(&server.url("/"), &[])
+            .only_error(&server.url("/bad"))
+            .contains("invalid HTTP")
+    );
 }
 
 #[test]
 fn endless_redirects_end() {
     let server = with_bad(|path| redirect(&format!("{path}x")));
     let report = report(&server.url("/"), &[]);
-    assert_eq!(report.only_error(&server.url("/bad")), "too many redirects (more than 10)");
+    assert_eq!(
+        report.only_error(&server.url("/bad")),
+        "too many redirects (more than 10)"
+    );
     assert_eq!(server.requests(), 2 + 11);
 }
 
 #[test]
 fn a_redirect_loop_is_named() {
     let server = with_bad(|_| redirect("/bad"));
-    assert!(report(&server.url("/"), &[]).only_error(&server.url("/bad")).starts_with("redirect loop through "));
+    assert!(
+        report(&server.url("/"), &[])
+            .only_error(&server.url("/bad"))
+            .starts_with("redirect loop through ")
+    );
 }
 
 #[test]
 fn a_redirect_to_nowhere_is_named() {
     let server = with_bad(|_| redirect("mailto:nobody@example.com"));
-    assert!(report(&server.url("/"), &[]).only_error(&server.url("/bad")).contains("no http(s) URL"));
+    assert!(
+        report(&server.url("/"), &[])
+            .only_error(&server.url("/bad"))
+            .contains("no http(s) URL")
+    );
 }
 
 #[test]
 fn a_redirect_without_a_location_is_its_own_end() {
     let server = with_bad(|_| page("302 Found", "", ""));
-    assert_eq!(report(&server.url("/"), &[]).broken()[&server.url("/bad")].0, Some(302));
+    assert_eq!(
+        report(&server.url("/"), &[]).broken()[&server.url("/bad")].0,
+        Some(302)
+    );
 }
 
 #[test]
@@ -104,11 +133,15 @@ fn a_page_of_10_mb_is_read_to_its_end() {
 
 #[test]
 fn of_a_page_that_never_ends_the_beginning_is_read() {
-    let body = "<a href=/good>".to_owned() + &"<p>lorem ipsum dolor sit amet</p>".repeat(17 * 1024 * 1024 / 33);
+    let body = "<a href=/good>".to_owned()
+        + &"<p>lorem ipsum dolor sit amet</p>".repeat(17 * 1024 * 1024 / 33);
     let server = with_bad(move |_| html(&body));
     let report = report(&server.url("/"), &[]);
     assert_eq!((report.status, report.checked()), (0, 3));
-    assert_eq!(report.notes(&server.url("/bad")), ["longer than 16 MiB: the rest was not read"]);
+    assert_eq!(
+        report.notes(&server.url("/bad")),
+        ["longer than 16 MiB: the rest was not read"]
+    );
 }
 
 #[test]
@@ -124,18 +157,32 @@ fn malformed_html_is_read_and_noted() {
 
 #[test]
 fn invalid_urls_are_broken_links_as_they_were_written() {
-    let server = with_bad(|_| html("<a href='http://[::1'><a href='http://host:99999/'><a href=mailto:x><a href='//'>"));
+    let server = with_bad(|_| {
+        html("<a href='http://[::1'><a href='http://host:99999/'><a href=mailto:x><a href='//'>")
+    });
     let report = report(&server.url("/"), &[]);
     let broken = report.broken();
-    assert_eq!(broken.keys().collect::<Vec<_>>(), ["//", "http://[::1", "http://host:99999/"]);
-    assert!(broken.values().all(|(_, error, referrers)| error.starts_with("invalid URL: ") && *referrers == [server.url("/bad")]));
+    assert_eq!(
+        broken.keys().collect::<Vec<_>>(),
+        ["//", "http://[::1", "http://host:99999/"]
+    );
+    assert!(
+        broken
+            .values()
+            .all(|(_, error, referrers)| error.starts_with("invalid URL: ")
+                && *referrers == [server.url("/bad")])
+    );
     assert_eq!(report.json["skipped"]["other_schemes"], 1);
 }
 
 #[test]
 fn of_50_000_links_on_a_page_each_is_checked_once() {
-    let links: String = (0..50_000).map(|n| format!("<a href=/n/{}>{n}</a>", n % 500)).collect();
-    let external: String = (0..50_000).map(|n| format!("<a href=http://example.com/{n}>{n}</a>")).collect();
+    let links: String = (0..50_000)
+        .map(|n| format!("<a href=/n/{}>{n}</a>", n % 500))
+        .collect();
+    let external: String = (0..50_000)
+        .map(|n| format!("<a href=http://example.com/{n}>{n}</a>"))
+        .collect();
     let server = with_bad(move |path| match path {
         "/bad" => html(format!("{links}{external}")),
         _ => html("<title>Leaf</title>"),
@@ -149,16 +196,31 @@ fn of_50_000_links_on_a_page_each_is_checked_once() {
 
 #[test]
 fn robots_that_cannot_be_had_forbid_everything() {
-    let server = Server::start(|path| if path == "/robots.txt" { page("503 Later", "", "") } else { html("") });
+    let server = Server::start(|path| {
+        if path == "/robots.txt" {
+            page("503 Later", "", "")
+        } else {
+            html("")
+        }
+    });
     let report = report(&server.url("/"), &[]);
     assert_eq!(report.status, 2);
-    assert_eq!(report.only_error(&server.url("/")), "robots.txt can't be had: status 503");
+    assert_eq!(
+        report.only_error(&server.url("/")),
+        "robots.txt can't be had: status 503"
+    );
     assert_eq!(server.requests(), 0);
 }
 
 #[test]
 fn a_title_cannot_write_to_the_terminal() {
-    let server = Server::start(|path| if path == "/" { html("<title>\x1b[31mred\x07</title><a href='http://[\x1b[2J'>") } else { not_found() });
+    let server = Server::start(|path| {
+        if path == "/" {
+            html("<title>\x1b[31mred\x07</title><a href='http://[\x1b[2J'>")
+        } else {
+            not_found()
+        }
+    });
     let text = String::from_utf8(crawl(&[&server.url("/")]).stdout).unwrap();
     assert!(text.contains("red"));
     assert!(!text.contains(['\x1b', '\x07']));

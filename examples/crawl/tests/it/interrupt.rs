@@ -32,11 +32,18 @@ fn slow_site() -> Slow {
         }
         _ => not_found(),
     });
-    Slow { server, requested, release }
+    Slow {
+        server,
+        requested,
+        release,
+    }
 }
 
 fn interrupt(child: &Child) {
-    let done = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let done = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status()
+        .unwrap();
     assert!(done.success());
 }
 
@@ -67,7 +74,10 @@ fn the_first_lets_requests_end_and_prints_the_report() {
     assert_eq!((report.status, report.checked()), (0, 2));
     assert_eq!(report.titles()[&site.server.url("/slow")], "Slow");
     assert_eq!(report.json["stopped"], "interrupted");
-    assert_eq!(report.json["unvisited"], 2, "the page that hangs, and the one that was found too late");
+    assert_eq!(
+        report.json["unvisited"], 2,
+        "the page that hangs, and the one that was found too late"
+    );
 }
 
 #[test]

@@ -7,8 +7,16 @@ use crate::server::{Server, html, not_found, page, redirect};
 fn charsets_are_honoured_wherever_they_are_declared() {
     let server = Server::start(|path| match path {
         "/" => html("<a href=header><a href=meta><a href=mark><a href=none>"),
-        "/header" => page("200 OK", "Content-Type: text/html; charset=ISO-8859-1\r\n", b"<title>Caf\xE9</title>"),
-        "/meta" => html(encoding_rs::SHIFT_JIS.encode("<meta charset=Shift_JIS><title>渋谷</title><a href=\"/q?渋\">").0),
+        "/header" => page(
+            "200 OK",
+            "Content-Type: text/html; charset=ISO-8859-1\r\n",
+            b"<title>Caf\xE9</title>",
+        ),
+        "/meta" => html(
+            encoding_rs::SHIFT_JIS
+                .encode("<meta charset=Shift_JIS><title>渋谷</title><a href=\"/q?渋\">")
+                .0,
+        ),
         "/mark" => html("\u{feff}<meta charset=euc-jp><title>渋谷</title>"),
         "/none" => html(b"<title>na\xEFve</title>"),
         "/q?%8Fa" => html("<title>Query</title>"),
@@ -17,7 +25,12 @@ fn charsets_are_honoured_wherever_they_are_declared() {
     let report = report(&server.url("/"), &[]);
     assert_eq!((report.status, report.checked()), (0, 6));
     let titles = report.titles();
-    for (path, title) in [("/header", "Café"), ("/meta", "渋谷"), ("/mark", "渋谷"), ("/none", "naïve")] {
+    for (path, title) in [
+        ("/header", "Café"),
+        ("/meta", "渋谷"),
+        ("/mark", "渋谷"),
+        ("/none", "naïve"),
+    ] {
         assert_eq!(titles[&server.url(path)], title);
     }
     assert_eq!(report.notes(&server.url("/meta")), ["read as Shift_JIS"]);
@@ -58,12 +71,19 @@ fn other_content_types_are_requested_but_not_parsed() {
     let server = Server::start(|path| match path {
         "/" => html("<a href=text><a href=xhtml>"),
         "/text" => page("200 OK", "Content-Type: text/plain\r\n", "<a href=/x>"),
-        "/xhtml" => page("200 OK", "Content-Type: Application/XHTML+xml; charset=utf-8\r\n", "<a href='y'/>"),
+        "/xhtml" => page(
+            "200 OK",
+            "Content-Type: Application/XHTML+xml; charset=utf-8\r\n",
+            "<a href='y'/>",
+        ),
         _ => not_found(),
     });
     let report = report(&server.url("/"), &[]);
     assert_eq!(report.checked(), 3);
-    assert_eq!(report.broken().into_keys().collect::<Vec<_>>(), [server.url("/y")]);
+    assert_eq!(
+        report.broken().into_keys().collect::<Vec<_>>(),
+        [server.url("/y")]
+    );
 }
 
 #[test]
@@ -77,7 +97,11 @@ fn robots_txt_is_respected_behind_redirects_too() {
     let report = report(&server.url("/"), &[]);
     assert_eq!((report.status, report.checked()), (1, 1));
     assert_eq!(report.json["skipped"]["disallowed"], 2);
-    assert!(report.only_error(&server.url("/way")).ends_with("/private/a is disallowed by robots.txt"));
+    assert!(
+        report
+            .only_error(&server.url("/way"))
+            .ends_with("/private/a is disallowed by robots.txt")
+    );
 }
 
 #[test]
@@ -99,7 +123,10 @@ fn other_origins_are_counted_and_requested_on_demand_alone() {
 
     let external = report(&server.url("/"), &["--external"]);
     assert_eq!((external.status, external.checked()), (1, 2));
-    assert_eq!(external.broken()[&other.url("/missing")], (Some(404), String::new(), vec![server.url("/")]));
+    assert_eq!(
+        external.broken()[&other.url("/missing")],
+        (Some(404), String::new(), vec![server.url("/")])
+    );
     assert_eq!(other.requests(), 2);
 }
 
@@ -111,7 +138,13 @@ fn where_the_first_page_redirects_to_is_the_site() {
         _ => not_found(),
     });
     let home = site.url("/home");
-    let server = Server::start(move |path| if path == "/" { redirect(&home) } else { not_found() });
+    let server = Server::start(move |path| {
+        if path == "/" {
+            redirect(&home)
+        } else {
+            not_found()
+        }
+    });
     let report = report(&server.url("/"), &[]);
     assert_eq!((report.status, report.checked()), (0, 2));
     assert!(report.titles().contains_key(&site.url("/page")));

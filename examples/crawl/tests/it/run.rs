@@ -8,7 +8,11 @@ use serde_json::Value;
 /// The command, with nothing of the environment that could lead it elsewhere.
 pub(crate) fn command(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_crawl"));
-    command.args(arguments).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     command
 }
 
@@ -30,10 +34,14 @@ pub(crate) struct Report {
 impl Report {
     /// Standard output is one JSON object, and nothing else.
     pub(crate) fn of(output: &Output) -> Self {
-        let json: Value = serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|error| panic!("{error} in {:?}", String::from_utf8_lossy(&output.stdout)));
+        let json: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|error| {
+            panic!("{error} in {:?}", String::from_utf8_lossy(&output.stdout))
+        });
         assert!(json.is_object());
-        Self { json, status: output.status.code().expect("no signal ended it") }
+        Self {
+            json,
+            status: output.status.code().expect("no signal ended it"),
+        }
     }
 
     pub(crate) fn checked(&self) -> u64 {
@@ -43,7 +51,19 @@ impl Report {
     /// The broken links: URL to (status, error, referrers).
     pub(crate) fn broken(&self) -> BTreeMap<String, (Option<u64>, String, Vec<String>)> {
         let broken = self.json["broken"].as_array().unwrap();
-        broken.iter().map(|link| (text(&link["url"]), (link["status"].as_u64(), text(&link["error"]), texts(&link["referrers"])))).collect()
+        broken
+            .iter()
+            .map(|link| {
+                (
+                    text(&link["url"]),
+                    (
+                        link["status"].as_u64(),
+                        text(&link["error"]),
+                        texts(&link["referrers"]),
+                    ),
+                )
+            })
+            .collect()
     }
 
     /// The error of the only broken link, which is `url`.
@@ -57,13 +77,20 @@ impl Report {
     /// The titles of the good pages, by URL.
     pub(crate) fn titles(&self) -> BTreeMap<String, String> {
         let pages = self.json["pages"].as_array().unwrap();
-        pages.iter().map(|page| (text(&page["url"]), text(&page["title"]))).collect()
+        pages
+            .iter()
+            .map(|page| (text(&page["url"]), text(&page["title"])))
+            .collect()
     }
 
     /// The notes on `url`.
     pub(crate) fn notes(&self, url: &str) -> Vec<String> {
         let notes = self.json["notes"].as_array().unwrap();
-        notes.iter().filter(|note| note["url"] == url).map(|note| text(&note["note"])).collect()
+        notes
+            .iter()
+            .filter(|note| note["url"] == url)
+            .map(|note| text(&note["note"]))
+            .collect()
     }
 }
 

@@ -32,7 +32,10 @@ pub(crate) fn not_found() -> Reply {
 pub(crate) fn page(status: &str, headers: &str, body: impl AsRef<[u8]>) -> Reply {
     let body = body.as_ref();
     let length = body.len();
-    let mut bytes = format!("HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n").into_bytes();
+    let mut bytes = format!(
+        "HTTP/1.1 {status}\r\n{headers}Content-Length: {length}\r\nConnection: close\r\n\r\n"
+    )
+    .into_bytes();
     bytes.extend_from_slice(body);
     Reply::Bytes(bytes)
 }
@@ -72,10 +75,17 @@ impl Server {
     }
 }
 
-fn converse(mut stream: &TcpStream, requests: &AtomicUsize, answer: &dyn Fn(&str) -> Reply) -> std::io::Result<()> {
+fn converse(
+    mut stream: &TcpStream,
+    requests: &AtomicUsize,
+    answer: &dyn Fn(&str) -> Reply,
+) -> std::io::Result<()> {
     let mut lines = BufReader::new(stream).lines();
     let request = lines.next().unwrap_or(Ok(String::new()))?;
-    while lines.next().is_some_and(|line| line.is_ok_and(|line| !line.is_empty())) {}
+    while lines
+        .next()
+        .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+    {}
 
     let path = request.split(' ').nth(1).unwrap_or("/");
     if path != "/robots.txt" {
