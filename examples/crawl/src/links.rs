@@ -13,8 +13,8 @@ use url::Url;
 
 use crate::charset;
 
-/// Longer titles are cut, so that a report stays small.
-const TITLE_MAX: usize = 200;
+/// Longer titles, and `href`s that are no URL, are cut, so that a report stays small.
+const TEXT_MAX: usize = 200;
 
 /// What was found on a page.
 #[derive(Debug, Default)]
@@ -73,7 +73,7 @@ impl Page {
                 }
                 Ok(_) => self.other_schemes += 1,
                 Err(error) => {
-                    let href = cut(href.trim(), TITLE_MAX).to_owned();
+                    let href = tidy(href);
                     if seen.insert(href.clone()) {
                         self.invalid.push((href, error));
                     }
@@ -205,10 +205,13 @@ fn lossy(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// One line, not too long.
-fn tidy(title: &str) -> String {
-    let title = title.split_whitespace().collect::<Vec<_>>().join(" ");
-    cut(&title, TITLE_MAX).to_owned()
+/// One line, not too long, and nothing that a terminal would obey.
+fn tidy(text: &str) -> String {
+    let words: Vec<_> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .collect();
+    cut(&words.join(" "), TEXT_MAX).to_owned()
 }
 
 /// The first `max` characters of `text`.
@@ -298,7 +301,7 @@ mod tests {
                 .unwrap()
                 .chars()
                 .count(),
-            TITLE_MAX
+            TEXT_MAX
         );
     }
 

@@ -11,6 +11,7 @@ use crawl::crawl::{Options, crawl};
 use crawl::progress::Progress;
 use crawl::report::Report;
 use crawl::site::Site;
+use tokio::signal::ctrl_c;
 
 const BROKEN: u8 = 1;
 const UNREACHABLE: u8 = 2;
@@ -72,11 +73,16 @@ async fn serve() -> Result<ExitCode, Box<dyn Error>> {
 
 /// The first Ctrl-C. The crawl is given time to drain; a second one ends it at once.
 async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
+    if ctrl_c().await.is_err() {
         return std::future::pending().await; // there are no signals here
     }
     tokio::spawn(async {
-        if tokio::signal::ctrl_c().await.is_ok() {
+        let say = async {
+            eprintln!("crawl: interrupted, finishing what is under way (Ctrl-C again to quit)")
+        };
+        // Listens before it speaks.
+        let (again, ()) = tokio::join!(biased; ctrl_c(), say);
+        if again.is_ok() {
             std::process::exit(130);
         }
     });
