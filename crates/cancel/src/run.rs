@@ -10,13 +10,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::bound::Bound;
 use crate::clock::Timestamp;
 use crate::node::Node;
+use crate::role::Role;
 use crate::scope::linked_token;
 use crate::timer::Timer;
 use crate::{Cancelled, Reason, ambient};
-
-/// Marks the node that one run of a scope has to itself: several may run in one scope, and each
-/// has a task to wake.
-pub(crate) struct RunOwner;
 
 pin_project! {
     /// The future of [`CancelScope::run`](crate::CancelScope::run).
@@ -69,7 +66,7 @@ impl<F: Future> Future for Run<F> {
                 this.scope.clone(),
                 this.scope.bound(),
                 Duration::MAX,
-                RunOwner,
+                Role::Run,
             ));
             if ours && at <= Timestamp::now() {
                 this.scope.cancel(Reason::Deadline);

@@ -11,7 +11,7 @@ use shibuya_cancel::raw::{Node, Timestamp, enter};
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::task::TaskInfo;
+use crate::task::fate;
 
 pin_project! {
     /// What Tokio runs for a task of a group: the future, in its scope, and the report of how it
@@ -128,10 +128,7 @@ fn report(node: &mut Option<Arc<Node>>, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
     if let Some(cause) = cause {
-        let task = node
-            .owner()
-            .downcast_ref::<TaskInfo>()
-            .expect("a child's node is a task's");
+        let task = node.role().task().expect("a child's node is a task's");
         let failure = Failure {
             id: task.id,
             name: task.name.clone(),
@@ -139,7 +136,7 @@ fn report(node: &mut Option<Arc<Node>>, cause: Option<Cause<AnyError>>) {
             elapsed: Timestamp::now().since(task.created),
             cause,
         };
-        let watched = task.fail();
+        let watched = fate::fail(task);
         core.fail(group, failure, watched);
     }
     node.end();

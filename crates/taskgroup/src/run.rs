@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::Reason;
-use shibuya_cancel::raw::{Bound, Node, Timer, Timestamp, bound, enter, scope};
+use shibuya_cancel::raw::{Bound, Node, Role, Timer, Timestamp, bound, enter, scope};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
@@ -138,12 +138,12 @@ where
             slots,
             runtime,
         );
+        let role = Role::Owned(Box::new(core));
         let node = match scope() {
-            Some(outer) => Node::child(outer, bound, builder.grace, core),
-            None => Node::root(bound, builder.grace, core),
+            Some(outer) => Node::child(outer, bound, builder.grace, role),
+            None => Node::root(bound, builder.grace, role),
         };
         let group = TaskGroup::new(node.clone());
-        let node: Arc<Node> = node;
         *this.node = Some(node.clone());
         if *this.at <= now {
             expire(&node);

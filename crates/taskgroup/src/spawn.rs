@@ -6,13 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Node, enter};
+use shibuya_cancel::raw::{Label, Node, Role, enter};
 use shibuya_cancel::{CancelScope, Deadline, timeout};
 
 use crate::child::Child;
 use crate::error::Cause;
 use crate::limit::{Slot, Slots, Slotted, TakeSlot};
-use crate::task::TaskInfo;
 use crate::{Name, Task, TaskGroup, TrySpawnError};
 
 /// A task to be, from [`TaskGroup::task`].
@@ -189,10 +188,15 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         Task::new(node, Some(handle))
     }
 
-    fn into_node(self) -> Arc<Node<TaskInfo>> {
-        let group = self.group.node();
+    fn into_node(self) -> Arc<Node> {
+        let group = self.group.node().clone();
         let (bound, grace) = (group.bound(), group.grace());
-        Node::child(group, bound, grace, TaskInfo::new(self.name, self.location))
+        Node::child(
+            group,
+            bound,
+            grace,
+            Role::Task(Label::new(self.name, self.location)),
+        )
     }
 }
 
