@@ -83,6 +83,16 @@ impl Node {
         node
     }
 
+    /// Stands for the absence of a scope.
+    pub(crate) fn outside() -> Arc<Self> {
+        Self::root(Bound::NONE, Duration::MAX, Role::Outside)
+    }
+
+    /// Whether it stands for the absence of a scope.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.role, Role::Outside)
+    }
+
     /// A node that nothing further out cancels.
     pub fn root(bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
         Arc::new(Self::new(None, bound, grace, role))
@@ -303,7 +313,9 @@ impl Node {
         let before = rare.children.len();
         rare.children.retain(is_living);
         let after = rare.children.len();
-        rare.children.shrink_to(after * 2);
+        if rare.children.capacity() > after.saturating_mul(8) {
+            rare.children.shrink_to(after * 2);
+        }
         self.slots.store(after as u32, Relaxed);
         self.ended.fetch_sub((before - after) as u32, Relaxed);
     }

@@ -10,6 +10,8 @@ use crate::clock::Timestamp;
 
 /// What a node of the tree is.
 pub enum Role {
+    /// None at all: what a thread is in when it is in no scope.
+    Outside,
     /// A scope of the program's own, with the token it follows.
     Scope(Option<CancellationToken>),
     /// One of the futures that run in a scope: each has a task to wake.

@@ -48,7 +48,7 @@ pin_project! {
             let Some(node) = this.node.clone() else { return };
             node.abort(Reason::Dropped);
             // A panic in the body's destructor goes on, yet not before the tasks are accounted for.
-            let dropped = drop_inside(this.body.as_mut(), this.node);
+            let dropped = drop_inside(this.body.as_mut(), &node);
             core(&node).orphan(&node);
             node.end();
             if let Err(payload) = dropped {
@@ -93,11 +93,11 @@ where
         let node = self.node.clone().expect("made by `start`");
         node.drive(cx.waker());
         if self.body.is_some() && !node.is_aborted() {
-            self.as_mut().poll_body(cx);
+            self.as_mut().poll_body(&node, cx);
         }
         loop {
             if node.is_aborted() && self.body.is_some() {
-                self.as_mut().cut_body();
+                self.as_mut().cut_body(&node);
             }
             if self.body.is_none() && core(&node).try_close() {
                 return Poll::Ready(self.conclude());
@@ -148,7 +148,8 @@ where
         if *this.at <= now {
             expire(&node);
         }
-        let inside = enter(this.node, bound);
+        let mut scope = node.clone();
+        let inside = enter(&mut scope, bound);
         let made = catch_unwind(AssertUnwindSafe(|| body(group)));
         drop(inside);
         match made {
@@ -157,14 +158,10 @@ where
         }
     }
 
-    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+    fn poll_body(self: Pin<&mut Self>, node: &Arc<Node>, cx: &mut Context<'_>) {
         let mut this = self.project();
-        let bound = this
-            .node
-            .as_ref()
-            .map_or(Bound::NONE, |node| node.bound())
-            .min(bound());
-        let inside = enter(this.node, bound);
+        let mut scope = node.clone();
+        let inside = enter(&mut scope, node.bound().min(bound()));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let polled = this.body.as_mut().as_pin_mut().map(|body| body.poll(cx));
             if let Some(Poll::Ready(_)) = polled {
@@ -173,22 +170,19 @@ where
             polled
         }));
         drop(inside);
-        let node = this.node.as_ref().expect("put back by the guard");
         match polled {
             Ok(Some(Poll::Ready(Ok(value)))) => *this.value = Some(value),
             Ok(Some(Poll::Ready(Err(error)))) => fail(node, Cause::Error(Box::new(error))),
             Ok(_) => {}
             Err(payload) => {
                 fail(node, Cause::Panic(Panic::new(payload)));
-                let _ = drop_inside(this.body, this.node);
+                let _ = drop_inside(this.body, node);
             }
         }
     }
 
-    fn cut_body(self: Pin<&mut Self>) {
-        let this = self.project();
-        if let Err(payload) = drop_inside(this.body, this.node) {
-            let node = this.node.as_ref().expect("put back by the guard");
+    fn cut_body(self: Pin<&mut Self>, node: &Arc<Node>) {
+        if let Err(payload) = drop_inside(self.project().body, node) {
             fail(node, Cause::Panic(Panic::new(payload)));
         }
     }
@@ -308,11 +302,8 @@ fn typed<E: 'static>(failure: Failure<AnyError>) -> Failure<E> {
 }
 
 /// Destructors see the scope that they run in.
-fn drop_inside<F>(
-    mut fut: Pin<&mut Option<F>>,
-    node: &mut Option<Arc<Node>>,
-) -> std::thread::Result<()> {
-    let bound = node.as_ref().map_or(Bound::NONE, |node| node.bound());
-    let _inside = enter(node, bound);
+fn drop_inside<F>(mut fut: Pin<&mut Option<F>>, node: &Arc<Node>) -> std::thread::Result<()> {
+    let mut scope = node.clone();
+    let _inside = enter(&mut scope, node.bound());
     catch_unwind(AssertUnwindSafe(|| fut.set(None)))
 }

@@ -116,7 +116,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
             node.shield();
             let closure = runtime.spawn_blocking(move || {
                 let scope = CancelScope::from(node.clone());
-                let mut node = Some(node);
+                let mut node = node;
                 let _inside = enter(&mut node, bound);
                 f(&scope)
             });
