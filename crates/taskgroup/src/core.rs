@@ -10,6 +10,7 @@ use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
 use crate::error::{Cause, Failure, Straggler};
+use crate::failures::Failures;
 use crate::limit::Slots;
 use crate::live::{Entered, Left, Live};
 use crate::task::{TaskId, TaskInfo};
@@ -17,9 +18,6 @@ use crate::{Name, OnError};
 
 /// A task's own error, until the typed front of the group takes it.
 pub(crate) type AnyError = Box<dyn Any + Send>;
-
-/// Failures that are kept for tasks whose handle is gone; more are only counted.
-const FAILURES_MAX: usize = 64;
 
 pub(crate) struct Core {
     pub(crate) name: Name,
@@ -30,14 +28,7 @@ pub(crate) struct Core {
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
     live: Live,
-    failures: Mutex<Failures>,
-}
-
-/// In the order in which they came.
-#[derive(Default)]
-pub(crate) struct Failures {
-    pub(crate) kept: Vec<Failure<AnyError>>,
-    pub(crate) dropped: usize,
+    failures: Mutex<Failures<AnyError>>,
 }
 
 impl Core {
@@ -56,7 +47,7 @@ impl Core {
             slots,
             runtime,
             live: Live::new(),
-            failures: Mutex::new(Failures::default()),
+            failures: Mutex::new(Failures::new()),
         }
     }
 
@@ -111,38 +102,25 @@ impl Core {
     /// Where every error is collected. `watched` says that somebody may still ask for this one.
     pub(crate) fn note(&self, failure: Failure<AnyError>, watched: bool) {
         tracing::debug!(task = %failure.name, spawned = %failure.location, "task failed");
-        let mut failures = self.failures.lock();
-        if watched || failures.kept.len() < FAILURES_MAX {
-            failures.kept.push(failure);
-        } else {
-            failures.dropped += 1;
-            drop(failures);
-            drop(failure);
-        }
+        let spare = self.failures.lock().add(failure, watched);
+        drop(spare);
     }
 
     /// Takes the failure of one task out, for who asked for that task's outcome.
     pub(crate) fn take_failure(&self, id: TaskId) -> Option<Cause<AnyError>> {
-        let mut failures = self.failures.lock();
-        let at = failures.kept.iter().position(|failure| failure.id == id)?;
-        Some(failures.kept.remove(at).cause)
+        self.failures.lock().take(id)
     }
 
     /// Nobody will ask for this failure any more, so it counts against the maximum again.
     pub(crate) fn unwatch(&self, id: TaskId) {
-        let mut failures = self.failures.lock();
-        if failures.kept.len() <= FAILURES_MAX {
-            return;
-        }
-        let at = failures.kept.iter().position(|failure| failure.id == id);
-        let spare = at.map(|at| failures.kept.remove(at));
-        failures.dropped += usize::from(spare.is_some());
-        drop(failures);
+        let spare = self.failures.lock().unwatch(id);
         drop(spare);
     }
 
-    pub(crate) fn take_failures(&self) -> Failures {
-        std::mem::take(&mut *self.failures.lock())
+    /// All failures, in the order in which they came, and how many more there were.
+    pub(crate) fn take_failures(&self) -> (Vec<Failure<AnyError>>, usize) {
+        let failures = std::mem::replace(&mut *self.failures.lock(), Failures::new());
+        failures.in_order()
     }
 
     /// The failure of the group's own body or deadline.
