@@ -69,10 +69,17 @@ impl Core {
     /// A task has ended. The last one wakes the driver, or, where that is gone, tells the group
     /// further out that waits in its stead.
     pub(crate) fn leave(&self, node: &Node) {
-        match self.live.leave() {
-            Left::Others => {}
-            Left::Empty => node.wake(),
-            Left::EmptyOrphaned => leave_enclosing(node),
+        let mut left = (self, node);
+        loop {
+            let (core, node) = left;
+            match core.live.leave() {
+                Left::Others => return,
+                Left::Empty => return node.wake(),
+                Left::EmptyOrphaned => match adopter(node) {
+                    Some(outer) => left = outer,
+                    None => return,
+                },
+            }
         }
     }
 
@@ -83,11 +90,11 @@ impl Core {
 
     /// The driver is gone while tasks may live: the group further out waits for them.
     pub(crate) fn orphan(&self, node: &Node) {
-        if let Some((outer, _)) = enclosing(node) {
-            outer.live.enter_always();
-        }
+        let _ = enclosing(node).any(|(outer, _)| outer.live.adopt());
         if self.live.orphan() == 0 {
-            leave_enclosing(node);
+            if let Some((outer, node)) = adopter(node) {
+                outer.leave(node);
+            }
         }
     }
 
@@ -151,20 +158,14 @@ pub(crate) fn stragglers(node: &Node) -> Vec<Straggler> {
         .collect()
 }
 
-/// The next group further out, with its node.
-fn enclosing(node: &Node) -> Option<(&Core, &Arc<Node>)> {
-    let mut outer = node.parent();
-    while let Some(node) = outer {
-        if let Some(core) = Core::of(node) {
-            return Some((core, node));
-        }
-        outer = node.parent();
-    }
-    None
+/// The groups further out, the next one first, with their nodes.
+fn enclosing(node: &Node) -> impl Iterator<Item = (&Core, &Node)> {
+    let nodes = std::iter::successors(node.parent(), |node| node.parent());
+    nodes.filter_map(|node| Some((Core::of(node)?, &**node)))
 }
 
-fn leave_enclosing(node: &Node) {
-    if let Some((core, node)) = enclosing(node) {
-        core.leave(node);
-    }
+/// The one that adopted this group's orphans: it can't be over before they are, and those before
+/// it were over then.
+fn adopter(node: &Node) -> Option<(&Core, &Node)> {
+    enclosing(node).find(|(outer, _)| !outer.live.is_over())
 }
