@@ -52,7 +52,7 @@ pub(crate) async fn no_hang<F: Future>(fut: F) -> F::Output {
     let location = std::thread::current().name().map(str::to_owned);
     std::thread::spawn(move || {
         use std::sync::mpsc::RecvTimeoutError::Timeout;
-        if alarm.recv_timeout(Duration::from_secs(30)) == Err(Timeout) {
+        if alarm.recv_timeout(Duration::from_secs(10)) == Err(Timeout) {
             eprintln!("{location:?} hangs");
             std::process::abort();
         }
