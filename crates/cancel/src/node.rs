@@ -270,6 +270,11 @@ impl Node {
         self.state.fetch_or(SHIELDED, AcqRel);
     }
 
+    /// Whether what runs here goes on through aborts from further out.
+    pub fn is_shielded(&self) -> bool {
+        self.state.load(Acquire) & SHIELDED != 0
+    }
+
     /// Says that what ran here is over: its parent forgets it in time. Later calls do nothing.
     pub fn end(&self) {
         let state = self.state.fetch_or(ENDED, AcqRel);

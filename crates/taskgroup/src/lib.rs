@@ -6,6 +6,7 @@ mod builder;
 mod child;
 mod core;
 mod error;
+mod failures;
 mod gather;
 mod group;
 mod limit;

@@ -217,8 +217,8 @@ where
         let node = this.node.as_ref().expect("the group was started");
         node.end();
         let core = core(node);
-        let failures = core.take_failures();
-        let mut kept = failures.kept.into_iter().map(typed::<E>);
+        let (failures, dropped) = core.take_failures();
+        let mut kept = failures.into_iter().map(typed::<E>);
         let first = match kept.next() {
             Some(first) => first,
             None => match this.value.take() {
@@ -233,7 +233,7 @@ where
             name: core.name.clone(),
             first,
             later: kept.collect(),
-            dropped: failures.dropped,
+            dropped,
             aborted: std::mem::take(this.aborted),
         });
         if *this.on_panic == OnPanic::Resume {

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Label, Node, Role, enter};
+use shibuya_cancel::raw::{Bound, Label, Node, Role, Timestamp, enter};
 use shibuya_cancel::{CancelScope, Deadline, timeout};
 
 use crate::child::Child;
@@ -102,16 +102,19 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     }
 
     /// Spawns a closure that blocks; see [`TaskGroup::spawn_blocking`].
-    pub fn spawn_blocking<T, F>(self, f: F) -> Task<T, E>
+    pub fn spawn_blocking<T, F>(mut self, f: F) -> Task<T, E>
     where
         F: FnOnce(&CancelScope) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
     {
+        // For the closure alone: whoever waits for the thread must wait on.
+        let limit = std::mem::replace(&mut self.limit, Duration::MAX);
         let runtime = self.group.core().runtime.clone();
         self.spawn(async move {
             // Polled as a child, so the scope is the task's.
             let node = shibuya_cancel::raw::scope().expect("a child runs in its scope");
-            let bound = shibuya_cancel::raw::bound().unenforced();
+            let own = Bound::new(Timestamp::now().after(limit), false);
+            let bound = own.min(shibuya_cancel::raw::bound().unenforced());
             // From here on it can't be aborted, since the thread can't be.
             node.shield();
             let closure = runtime.spawn_blocking(move || {

@@ -172,11 +172,11 @@ impl<T, E> Task<T, E> {
         Core::of(self.group()).expect("a task's group has a core")
     }
 
-    /// There is no value. Within a group that is going down, so is who asks; elsewhere it is a bug
-    /// to wait for it.
+    /// There is no value. Within a group that is going down, so is who asks; elsewhere, and on a
+    /// blocking thread that nobody can drop, it is a bug to wait for it.
     #[cold]
     fn missing<R>(&self, why: &str) -> Poll<R> {
-        if self.group().is_cancelled() && is_inside(self.group()) {
+        if self.group().is_cancelled() && is_dropped_with(self.group()) {
             return Poll::Pending;
         }
         let task = self.label();
@@ -193,10 +193,10 @@ enum End<T> {
     Cancelled(Reason),
 }
 
-/// Whether the code that runs here belongs to that group.
-fn is_inside(group: &Arc<Node>) -> bool {
+/// Whether the code that runs here belongs to that group, and can be dropped.
+fn is_dropped_with(group: &Arc<Node>) -> bool {
     with_scope(|scope| {
-        let mut scope = scope;
+        let mut scope = scope.filter(|scope| !scope.is_shielded());
         while let Some(node) = scope {
             if Arc::ptr_eq(node, group) {
                 return true;
