@@ -208,15 +208,13 @@ impl Node {
                 local.rare.get_or_insert_default().reason = Some(reason.clone());
             }
         }
-        self.state.fetch_or(bits, Release);
         // An aborted driver is about to end, so this is its last waker.
-        let driver = match bits & ABORTED {
-            0 => local.driver.clone(),
-            _ => {
-                self.state.fetch_and(!DRIVEN, Relaxed);
-                local.driver.take()
-            }
+        let (driver, spent) = match bits & ABORTED {
+            0 => (local.driver.clone(), 0),
+            _ => (local.driver.take(), DRIVEN),
         };
+        let update = |state| Some((state | bits) & !spent);
+        let _ = self.state.fetch_update(Release, Relaxed, update);
         let (waiters, token, children) = match local.rare.as_ref() {
             Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
             None => (None, None, Vec::new()),
