@@ -5,13 +5,15 @@
 //! tasks. A task requests one URL, reads its page and sends what it found; it shares nothing that
 //! needs a lock.
 
+use std::convert::Infallible;
 use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use shibuya_cancel::cancelled;
+use shibuya_taskgroup::{Cause, GroupError, Reason, TaskGroup};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use url::Url;
 
 use crate::fetch::Fetcher;
@@ -44,6 +46,9 @@ pub struct Options {
     pub external: bool,
 }
 
+/// Visits fail in a report, not as tasks: only a panic can end the group.
+type Group = TaskGroup<Infallible>;
+
 /// Crawls until every page that can be reached was visited, or `stop` completes, or time is up; what
 /// was found so far is in the report in any case.
 ///
@@ -57,37 +62,44 @@ pub async fn crawl(
 ) -> Result<Report, reqwest::Error> {
     let begun = Instant::now();
     let fetcher = Arc::new(Fetcher::new(&options.start, options.timeout, options.rate)?);
+    // Outside of the group, so that a crawl that is cut short leaves what it found.
     let mut survey = Survey::new(options.depth, options.external);
-    let mut stopped = None;
-    {
-        let mut drive = pin!(drive(options, &fetcher, &mut survey, progress));
-        let deadline = async {
-            match options.deadline {
-                Some(time) => tokio::time::sleep(time).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            () = &mut drive => {}
-            () = stop => {
-                progress.say("interrupted");
-                stopped = Some("interrupted".to_owned());
-                let _ = tokio::time::timeout(GRACE, drive).await;
-            }
-            () = deadline => stopped = Some("deadline".to_owned()),
-        }
+
+    let mut group = Group::builder()
+        .name("crawl")
+        .limit(options.concurrency.get())
+        .grace(GRACE);
+    if let Some(time) = options.deadline {
+        group = group.timeout(time);
     }
+    let ended = group
+        .run(async |g| {
+            let mut work = pin!(coordinate(&g, options, &fetcher, &mut survey, progress));
+            tokio::select! {
+                () = &mut work => {}
+                () = stop => {
+                    g.cancel(Reason::Requested);
+                    progress.say("crawl: interrupted, finishing what is under way (Ctrl-C again to quit)");
+                    work.await;
+                }
+            }
+            Ok(g.reason())
+        })
+        .await;
+
     progress.clear();
     Ok(Report::new(
         options.start.clone(),
         survey,
         begun.elapsed(),
-        stopped,
+        why_stopped(ended),
     ))
 }
 
-/// The coordinator.
-async fn drive(
+/// Feeds the group until nothing is left to visit or the group is cancelled; then waits for what is
+/// under way.
+async fn coordinate(
+    g: &Group,
     options: &Options,
     fetcher: &Arc<Fetcher>,
     survey: &mut Survey,
@@ -95,20 +107,17 @@ async fn drive(
 ) {
     let scope = Arc::new(first_page(&options.start, fetcher, survey).await);
     let limit = options.concurrency.get();
-    let (found, mut visits) = mpsc::channel::<(Id, usize, Visit)>(limit);
+    let (found, mut visits) = mpsc::channel(limit);
+    let mut cancelled = pin!(cancelled());
+    let mut open = !g.is_cancelled();
     let mut under_way = 0;
-    let mut tasks = JoinSet::new();
     loop {
-        while under_way < limit {
-            let Some((id, url, depth)) = survey.frontier.pop(under_way == 0) else {
+        while open && under_way < limit {
+            let Some(next) = survey.frontier.pop(under_way == 0) else {
                 break;
             };
             under_way += 1;
-            let (found, scope, fetcher) = (found.clone(), Arc::clone(&scope), Arc::clone(fetcher));
-            tasks.spawn(async move {
-                let visit = visit::visit(url, scope, fetcher).await;
-                let _ = found.send((id, depth, visit)).await;
-            });
+            spawn_visit(g, next, &scope, fetcher, &found);
         }
         if under_way == 0 {
             return;
@@ -119,9 +128,26 @@ async fn drive(
                 survey.record(id, depth, visit, &scope);
                 progress.show(survey.visited, survey.planned);
             }
-            Some(_) = tasks.join_next() => {}
+            _ = &mut cancelled, if open => open = false,
         }
     }
+}
+
+/// Called for no more visits at a time than the group runs, so none of them waits in a line.
+fn spawn_visit(
+    g: &Group,
+    (id, url, depth): (Id, Url, usize),
+    scope: &Arc<Scope>,
+    fetcher: &Arc<Fetcher>,
+    found: &mpsc::Sender<(Id, usize, Visit)>,
+) {
+    let (scope, fetcher, found) = (Arc::clone(scope), Arc::clone(fetcher), found.clone());
+    g.spawn(async move {
+        let visit = visit::visit(url, scope, fetcher).await;
+        // There is room for each; only a coordinator that is gone doesn't want it.
+        let _ = found.send((id, depth, visit)).await;
+        Ok(())
+    });
 }
 
 /// Visits the first page. Where its redirects end is the origin to crawl: who asks for
@@ -135,4 +161,21 @@ async fn first_page(url: &Url, fetcher: &Fetcher, survey: &mut Survey) -> Scope 
     }
     survey.record(id, 0, first, &scope);
     scope
+}
+
+/// Nothing to say about a crawl that came to its end.
+fn why_stopped(ended: Result<Option<Reason>, GroupError<Infallible>>) -> Option<String> {
+    let reason = match ended {
+        Ok(reason) => reason?,
+        Err(error) => match error.first().cause() {
+            Cause::Deadline => Reason::Deadline,
+            Cause::Cancelled(reason) => reason.clone(),
+            _ => return Some(error.to_string()),
+        },
+    };
+    Some(match reason {
+        Reason::Requested => "interrupted".to_owned(),
+        Reason::Deadline => "deadline".to_owned(),
+        other => other.to_string(),
+    })
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use encoding_rs::Encoding;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
 use reqwest::{Client, Response, redirect};
+use shibuya_cancel::timeout;
 use url::{Host, Url};
 
 use crate::charset;
@@ -166,7 +167,7 @@ impl Fetcher {
             if let Some(pace) = &self.pace {
                 pace.turn().await;
             }
-            let hop = tokio::time::timeout(self.timeout, self.request(at, read)).await;
+            let hop = timeout(self.timeout, self.request(at, read)).await;
             match hop.map_err(|_| FetchError::Timeout(self.timeout))?? {
                 Hop::End(answer) => return Ok(answer),
                 Hop::Redirect(to) if chain.contains(&to) => {

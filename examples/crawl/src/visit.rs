@@ -75,10 +75,15 @@ impl Visit {
         let page = Page::parse(&body.bytes, body.charset, &answer.end);
 
         if body.truncated {
-            self.notes.push(format!("longer than {} MiB: the rest was not read", BODY_MAX >> 20));
+            self.notes.push(format!(
+                "longer than {} MiB: the rest was not read",
+                BODY_MAX >> 20
+            ));
         } else if let Some((errors, first)) = page.malformed {
             let plural = if errors == 1 { "" } else { "s" };
-            self.notes.push(format!("malformed HTML: {errors} syntax error{plural}, the first is {first}"));
+            self.notes.push(format!(
+                "malformed HTML: {errors} syntax error{plural}, the first is {first}"
+            ));
         }
         if page.charset != "UTF-8" {
             self.notes.push(format!("read as {}", page.charset));
