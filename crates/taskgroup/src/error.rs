@@ -138,24 +138,13 @@ impl<E> GroupError<E> {
         matches!(self.0.first.cause, Cause::Panic(_))
     }
 
-    /// The same failures, changed one by one.
-    pub(crate) fn map<U>(self, mut f: impl FnMut(Failure<E>) -> Failure<U>) -> GroupError<U> {
-        let Report {
-            name,
-            first,
-            later,
-            dropped,
-            aborted,
-        } = *self.0;
-        let first = f(first);
-        let later = later.into_iter().map(f).collect();
-        GroupError::new(Report {
-            name,
-            first,
-            later,
-            dropped,
-            aborted,
-        })
+    /// The same failures by other names.
+    pub(crate) fn rename(mut self, f: impl Fn(Name) -> Name) -> Self {
+        let failures = std::iter::once(&mut self.0.first).chain(&mut self.0.later);
+        for failure in failures {
+            failure.name = f(std::mem::replace(&mut failure.name, Name::UNNAMED));
+        }
+        self
     }
 }
 
@@ -229,29 +218,6 @@ impl<E> Failure<E> {
         match &self.cause {
             Cause::Error(error) => Some(error),
             _ => None,
-        }
-    }
-
-    pub(crate) fn map<U>(self, f: impl FnOnce(E) -> U) -> Failure<U> {
-        let Self {
-            id,
-            name,
-            location,
-            elapsed,
-            cause,
-        } = self;
-        let cause = match cause {
-            Cause::Error(error) => Cause::Error(f(error)),
-            Cause::Panic(panic) => Cause::Panic(panic),
-            Cause::Deadline => Cause::Deadline,
-            Cause::Cancelled(reason) => Cause::Cancelled(reason),
-        };
-        Failure {
-            id,
-            name,
-            location,
-            elapsed,
-            cause,
         }
     }
 }

@@ -5,9 +5,9 @@ use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use futures_core::future::BoxFuture;
 use pin_project_lite::pin_project;
 
-use crate::name::Kind;
 use crate::spawn::TaskBuilder;
 use crate::{GroupError, Name, Outcome, Panic, Task, TaskGroup};
 
@@ -146,15 +146,13 @@ where
 {
     let numbered = futures.into_iter().enumerate();
     numbered
-        .map(|(i, fut)| TaskBuilder::new(g, Name::numbered(Kind::Future, i), location).spawn(fut))
+        .map(|(i, fut)| TaskBuilder::new(g, Name::future(i), location).spawn(fut))
         .collect()
 }
 
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
 /// The future of [`gather`].
 #[must_use = "futures do nothing unless polled"]
-pub struct Gather<T, E>(Boxed<Vec<Outcome<T, E>>>);
+pub struct Gather<T, E>(BoxFuture<'static, Vec<Outcome<T, E>>>);
 
 impl<T, E> Future for Gather<T, E> {
     type Output = Vec<Outcome<T, E>>;
@@ -172,7 +170,7 @@ impl<T, E> fmt::Debug for Gather<T, E> {
 
 /// The future of [`try_gather`].
 #[must_use = "futures do nothing unless polled"]
-pub struct TryGather<T, E>(Boxed<Result<Vec<T>, GroupError<E>>>);
+pub struct TryGather<T, E>(BoxFuture<'static, Result<Vec<T>, GroupError<E>>>);
 
 impl<T, E> Future for TryGather<T, E> {
     type Output = Result<Vec<T>, GroupError<E>>;

@@ -14,7 +14,7 @@ enum Repr {
 
 /// What the combinators number.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
+enum Kind {
     Future,
     Worker,
     Item,
@@ -24,8 +24,23 @@ impl Name {
     /// No name.
     pub const UNNAMED: Self = Self(Repr::Text(Cow::Borrowed("")));
 
-    pub(crate) const fn numbered(kind: Kind, number: usize) -> Self {
-        Self(Repr::Numbered(kind, number))
+    pub(crate) const fn future(number: usize) -> Self {
+        Self(Repr::Numbered(Kind::Future, number))
+    }
+
+    pub(crate) const fn item(number: usize) -> Self {
+        Self(Repr::Numbered(Kind::Item, number))
+    }
+
+    pub(crate) const fn worker(number: usize) -> Self {
+        Self(Repr::Numbered(Kind::Worker, number))
+    }
+
+    pub(crate) fn as_worker(&self) -> Option<usize> {
+        match self.0 {
+            Repr::Numbered(Kind::Worker, number) => Some(number),
+            _ => None,
+        }
     }
 
     /// Whether there is none.

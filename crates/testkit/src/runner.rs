@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::alarm::Alarm;
 use crate::panics::{Said, catch, catch_async};
-use crate::wakes::Wakes;
+use crate::wakes::{Wakes, yield_now};
 use crate::{DropPoint, Ending, Harness, Report};
 
 /// How often a drop point is tried again when the future completes before it although it went further in an earlier run.
@@ -90,6 +90,7 @@ impl<M, C> Runner<M, C> {
         M: AsyncFnMut() -> (S, F),
         C: AsyncFnMut(S, Ending<F::Output>),
     {
+        yield_now().await; // no budget spent by an earlier run; the tasks that it left behind may end
         let (state, future) = self.make(plan).await;
         let mut run = Run {
             runner: self,

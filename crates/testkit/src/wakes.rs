@@ -38,20 +38,16 @@ impl Wakes {
         }))
     }
 
-    /// Waits until the newest poll's waker is used. Yields at least once, so that the next poll happens, as in an
-    /// executor, in a turn of its own (with a fresh budget, where the runtime counts).
+    /// Waits until the newest poll's waker is used. Yields first, so that the next poll happens, as in an executor, in a
+    /// turn of its own (with a fresh budget, where the runtime counts).
     pub(crate) async fn woken(&self) {
-        let mut yielded = false;
+        yield_now().await;
         poll_fn(|cx| {
             let mut state = self.lock();
-            if !state.woken {
-                state.harness = Some(cx.waker().clone());
-            } else if yielded {
+            if state.woken {
                 return Poll::Ready(());
-            } else {
-                cx.waker().wake_by_ref();
             }
-            yielded = true;
+            state.harness = Some(cx.waker().clone());
             Poll::Pending
         })
         .await;
@@ -66,6 +62,19 @@ impl Wakes {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Gives the other tasks a turn, and the harness a new one.
+pub(crate) async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 struct PollWaker {

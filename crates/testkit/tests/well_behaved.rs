@@ -71,6 +71,40 @@ async fn a_semaphore_passes_the_permit_on() {
     assert_eq!(report.polls, 2);
 }
 
+/// The fixture may be shared by all runs, and the future may borrow from it.
+#[tokio::test]
+async fn a_future_that_borrows() {
+    let permits = Semaphore::new(1);
+    let report = cancel_at_every_poll(
+        "Semaphore::acquire",
+        async || {
+            ((), async {
+                let _permit = permits.acquire().await.unwrap();
+                yield_now().await;
+            })
+        },
+        async |(), _| assert_eq!(permits.available_permits(), 1),
+    )
+    .await;
+    assert_eq!(report.polls, 2);
+    let ready = cancel_at_every_poll(
+        "Semaphore::acquire",
+        async || ((), permits.acquire()),
+        async |(), _| {},
+    );
+    assert_eq!(ready.await.polls, 1);
+}
+
+/// It can be spawned where its parts are `Send`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_harness_in_a_task_of_its_own() {
+    tokio::spawn(async {
+        cancel_at_every_poll("yield_now", async || ((), yield_now()), async |(), _| {}).await
+    })
+    .await
+    .unwrap();
+}
+
 #[tokio::test]
 async fn notify_passes_the_wake_on() {
     let report = cancel_at_every_poll(
@@ -174,18 +208,29 @@ async fn every_poll_has_a_budget_of_its_own() {
     let report = cancel_at_every_poll(
         "busy",
         async || {
-            ((), async {
+            let rounds = Arc::new(AtomicUsize::new(0));
+            let done = rounds.clone();
+            let future = async move {
                 for _ in 0..3 {
                     let (tx, mut rx) = mpsc::unbounded_channel();
-                    for i in 0..60 {
+                    for i in 0..100 {
                         tx.send(i).unwrap();
                         rx.recv().await;
                     }
+                    done.fetch_add(1, Ordering::Relaxed);
                     yield_now().await;
                 }
-            })
+            };
+            (rounds, future)
         },
-        async |(), _| {},
+        async |rounds, ending| {
+            let expected = match ending {
+                Ending::Dropped(DropPoint::BeforeFirstPoll) => 0,
+                Ending::Dropped(DropPoint::AfterPoll(poll) | DropPoint::AfterWake(poll)) => poll,
+                Ending::Completed(()) => 3,
+            };
+            assert_eq!(rounds.load(Ordering::Relaxed), expected);
+        },
     )
     .await;
     assert_eq!(report.polls, 4);

@@ -7,13 +7,14 @@
 //!
 //! ```text
 //! all: [1, 6, 9]
-//! /missing failed, the others were stopped: 404 Not Found
+//! task group `try_gather`: 1 failure
+//! └─ `future 1` (…gather.rs:…) after …: 404 Not Found
 //! / has 1 byte(s)
 //! /missing: 404 Not Found
 //! /broken panicked: not a page
 //! 1 of 3 pages fetched
 //! images: 9 bytes
-//! texts: 14 bytes
+//! texts: 15 bytes
 //! ```
 
 use std::fmt;
@@ -44,15 +45,13 @@ async fn fetch(page: &'static str) -> Result<usize, NotFound> {
 async fn all_or_nothing() {
     match try_gather(["/", "/about", "/contacts"].map(fetch)).await {
         Ok(sizes) => println!("all: {sizes:?}"),
-        Err(error) => println!("failed: {error}"),
+        Err(error) => println!("{error}"),
     }
 
     // One failure stops the others; asyncio would let them run on.
-    if let Err(error) = try_gather(["/", "/missing", "/about"].map(fetch)).await {
-        println!(
-            "/missing failed, the others were stopped: {}",
-            error.into_first()
-        );
+    match try_gather(["/", "/missing", "/about"].map(fetch)).await {
+        Ok(sizes) => println!("all: {sizes:?}"),
+        Err(error) => println!("{error}"),
     }
 }
 
@@ -65,7 +64,7 @@ async fn every_result() {
         match outcome {
             Outcome::Ok(size) => println!("{page} has {size} byte(s)"),
             Outcome::Err(error) => println!("{page}: {error}"),
-            Outcome::Panicked(panic) => println!("{page} panicked: {panic}"),
+            Outcome::Panicked(panic) => println!("{page} {panic}"),
             Outcome::Cancelled(reason) => println!("{page} was cancelled: {reason}"),
         }
     }
@@ -77,9 +76,9 @@ async fn every_result() {
 async fn groups_in_turn() -> Result<(), GroupError<NotFound>> {
     for (name, pages) in [
         ("images", ["/cat", "/bird"]),
-        ("texts", ["/haiku", "/limeric"]),
+        ("texts", ["/haiku", "/limerick"]),
     ] {
-        let sizes = TaskGroup::builder()
+        let total = TaskGroup::builder()
             .name(name)
             .run(async |g| {
                 let tasks = pages.map(|page| g.task(page).spawn(fetch(page)));
@@ -90,7 +89,7 @@ async fn groups_in_turn() -> Result<(), GroupError<NotFound>> {
                 Ok(total)
             })
             .await?;
-        println!("{name}: {sizes} bytes");
+        println!("{name}: {total} bytes");
     }
     Ok(())
 }

@@ -1,7 +1,10 @@
 //! Get rid of many tasks that sleep: from the decision to the moment when the last one has ended.
 
+use std::convert::Infallible;
 use std::time::Duration;
 
+use shibuya_cancel::Reason;
+use shibuya_taskgroup::TaskGroup;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -29,6 +32,7 @@ fn case(name: &'static str, threads: Threads) -> Case {
         .contender("JoinHandle::abort", SLEEPERS, abort)
         .contender("JoinSet::shutdown", SLEEPERS, join_set)
         .contender("TaskTracker + token", SLEEPERS, tracker_and_token)
+        .contender("TaskGroup::cancel", SLEEPERS, task_group)
 }
 
 static ASLEEP: Tally = Tally::new();
@@ -91,5 +95,25 @@ async fn tracker_and_token(n: usize) -> Lap {
     let clock = Clock::start();
     token.cancel();
     tracker.wait().await;
+    clock.stop(GONE.take())
+}
+
+/// Ours, from `cancel` to the end of the group.
+async fn task_group(n: usize) -> Lap {
+    let mut clock = None;
+    let _ = TaskGroup::run(async |g| {
+        for _ in 0..n {
+            g.task("sleeper").spawn(async {
+                sleeper().await;
+                Ok::<_, Infallible>(())
+            });
+        }
+        all_asleep(n).await;
+        clock = Some(Clock::start());
+        g.cancel(Reason::Requested);
+        Ok(())
+    })
+    .await;
+    let clock = clock.expect("the body got that far");
     clock.stop(GONE.take())
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use shibuya_taskgroup::TaskGroup;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
@@ -30,7 +31,8 @@ pub(super) fn cases() -> Vec<Case> {
                 TASKS_THAT_NOBODY_JOINS,
                 join_set_unjoined,
             )
-            .contender("TaskTracker + Semaphore", TASKS, task_tracker),
+            .contender("TaskTracker + Semaphore", TASKS, task_tracker)
+            .contender("TaskGroup, limit", TASKS, task_group),
     ]
 }
 
@@ -110,6 +112,26 @@ async fn task_tracker(n: usize) -> Lap {
     tracker.wait().await;
     Lap {
         growth_kib,
+        ..clock.stop(RAN.take())
+    }
+}
+
+/// Ours: the limit is the group's own.
+async fn task_group(n: usize) -> Lap {
+    let clock = Clock::start();
+    let mut gauge = Gauge::new(n);
+    let grown = TaskGroup::builder()
+        .limit(ALIVE)
+        .run(async |g| {
+            for i in 0..n as u64 {
+                gauge.at(i);
+                g.task("job").spawn_ready(yields(i)).await;
+            }
+            Ok(gauge.growth())
+        })
+        .await;
+    Lap {
+        growth_kib: grown.ok().flatten(),
         ..clock.stop(RAN.take())
     }
 }

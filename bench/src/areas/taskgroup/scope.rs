@@ -6,6 +6,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use shibuya_cancel::{CancelScope, cancelled, check, deadline, remaining};
 use tokio::sync::Notify;
 use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -24,28 +25,34 @@ pub(super) fn cases() -> Vec<Case> {
             "Ask whether to go on, and how long; per call.",
         )
         .contender("Instant::now", TIMES, instant_now)
-        .contender("CancellationToken::is_cancelled", TIMES, token_is_cancelled),
+        .contender("CancellationToken::is_cancelled", TIMES, token_is_cancelled)
+        .contender("check", TIMES, ask_check)
+        .contender("remaining", TIMES, ask_remaining),
         Case::new(
             "scope/deadline/ready",
             Threads::One,
             "An unexpired deadline around a future that is ready; per future.",
         )
         .contender("tokio timeout", TIMES, tokio_timeout)
-        .contender("tokio timeout_at", TIMES, tokio_timeout_at),
+        .contender("tokio timeout_at", TIMES, tokio_timeout_at)
+        .contender("deadline", TIMES, deadline_ready)
+        .contender("timeout", TIMES, timeout_ready),
         Case::new(
             "scope/deadline/nested",
             Threads::One,
             "Eight nested, unexpired deadlines around a future that is pending once; per innermost future.",
         )
         .contender("tokio timeout_at", TIMES / 10, tokio_nested)
-        .contender("no deadline", TIMES / 10, no_deadline),
+        .contender("no deadline", TIMES / 10, no_deadline)
+        .contender("deadline", TIMES / 10, nested),
         Case::new(
             "scope/cancelled",
             Threads::One,
             "Make the future that waits for the cancellation, poll it once, drop it.",
         )
         .contender("CancellationToken::cancelled", TIMES, token_cancelled)
-        .contender("Notify::notified", TIMES, notified),
+        .contender("Notify::notified", TIMES, notified)
+        .contender("cancelled", TIMES, until_cancelled),
     ]
 }
 
@@ -170,4 +177,77 @@ async fn notified(n: usize) -> Lap {
 async fn pending(mut future: Pin<&mut impl Future>) -> bool {
     let once = |cx: &mut Context<'_>| Poll::Ready(future.as_mut().poll(cx).is_pending());
     poll_fn(once).await
+}
+
+/// Ours, inside a scope, as all that follow.
+async fn ask_check(n: usize) -> Lap {
+    let asked = CancelScope::new().run(async {
+        let clock = Clock::start();
+        let mut count = 0;
+        for _ in 0..n {
+            count += usize::from(black_box(check().is_ok()));
+        }
+        clock.stop(count)
+    });
+    asked.await.expect("nobody cancels the scope")
+}
+
+async fn ask_remaining(n: usize) -> Lap {
+    let asked = shibuya_cancel::timeout(HOUR, async {
+        let clock = Clock::start();
+        let mut count = 0;
+        for _ in 0..n {
+            count += usize::from(black_box(remaining()).is_some());
+        }
+        clock.stop(count)
+    });
+    asked.await.expect("an hour is enough")
+}
+
+async fn deadline_ready(n: usize) -> Lap {
+    let at = tokio::time::Instant::now() + HOUR;
+    let clock = Clock::start();
+    let mut count = 0;
+    for i in 0..n {
+        let value = deadline(at, ready(black_box(i))).await;
+        count += usize::from(value.is_ok());
+    }
+    clock.stop(count)
+}
+
+async fn timeout_ready(n: usize) -> Lap {
+    let clock = Clock::start();
+    let mut count = 0;
+    for i in 0..n {
+        let value = shibuya_cancel::timeout(HOUR, ready(black_box(i))).await;
+        count += usize::from(value.is_ok());
+    }
+    clock.stop(count)
+}
+
+async fn nested(n: usize) -> Lap {
+    let clock = Clock::start();
+    let mut count = 0;
+    for _ in 0..n {
+        let at = tokio::time::Instant::now() + HOUR;
+        let later = |step: u64| at + Duration::from_secs(step);
+        let two = deadline(later(6), deadline(later(7), PendingOnce::default()));
+        let four = deadline(later(4), deadline(later(5), two));
+        let six = deadline(later(2), deadline(later(3), four));
+        let eight = deadline(at, deadline(later(1), six));
+        count += usize::from(twice(eight).await);
+    }
+    clock.stop(count)
+}
+
+async fn until_cancelled(n: usize) -> Lap {
+    let asked = CancelScope::new().run(async {
+        let clock = Clock::start();
+        let mut count = 0;
+        for _ in 0..n {
+            count += usize::from(pending(pin!(cancelled())).await);
+        }
+        clock.stop(count)
+    });
+    asked.await.expect("nobody cancels the scope")
 }

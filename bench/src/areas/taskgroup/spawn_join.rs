@@ -3,8 +3,11 @@
 use std::future::Future;
 use std::io;
 
+use std::hint::black_box;
+
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use shibuya_taskgroup::TaskGroup;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::task::{JoinQueue, TaskTracker};
 
@@ -45,6 +48,10 @@ fn case<Fut: Work>(
             TASKS_OF_FUTURES_UNORDERED,
             move |n| futures_unordered(n, task),
         )
+        .contender("TaskGroup", TASKS, move |n| task_group(n, task))
+        .contender("TaskGroup, values awaited", TASKS, move |n| {
+            task_group_values(n, task)
+        })
 }
 
 /// What the tasks of this file are.
@@ -113,4 +120,34 @@ async fn futures_unordered<Fut: Work>(n: usize, task: fn(u64) -> Fut) -> Lap {
         joined += usize::from(matches!(result, Ok(Ok(_))));
     }
     clock.stop(ran(joined))
+}
+
+/// Ours: named tasks; leaving the group joins them.
+async fn task_group<Fut: Work>(n: usize, task: fn(u64) -> Fut) -> Lap {
+    let clock = Clock::start();
+    let left = TaskGroup::run(async |g| {
+        for i in 0..n as u64 {
+            g.task("job").spawn(task(i));
+        }
+        Ok(())
+    })
+    .await;
+    clock.stop(if left.is_ok() { RAN.take() } else { 0 })
+}
+
+/// Ours, where the body wants each task's value.
+async fn task_group_values<Fut: Work>(n: usize, task: fn(u64) -> Fut) -> Lap {
+    let clock = Clock::start();
+    let joined = TaskGroup::run(async |g| {
+        let spawned = (0..n as u64).map(|i| g.task("job").spawn(task(i)));
+        let tasks: Vec<_> = spawned.collect();
+        let mut joined = 0;
+        for task in tasks {
+            black_box(task.await);
+            joined += 1;
+        }
+        Ok(joined)
+    })
+    .await;
+    clock.stop(ran(joined.unwrap_or(0)))
 }

@@ -1,14 +1,15 @@
 //! Finds the futures that a crate hands out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use proc_macro2::{Ident, TokenStream, TokenTree};
+use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Attribute, ImplItem, Item, ItemImpl, ItemTrait, Signature, TraitItem, Type, Visibility};
+use syn::{Attribute, ImplItem, Item, ItemImpl, ItemTrait, Signature, TraitItem, Type};
 
+use super::declared::{Declared, Place, is_pub};
 use super::sources::{self, SourceItem, is_for_tests};
 
 /// What a return type says when it is a future (or becomes one) without the word `async`.
@@ -68,61 +69,6 @@ pub(super) fn words(tokens: TokenStream) -> BTreeSet<String> {
     words
 }
 
-/// The types and traits of the crate, by name: a name is enough, since a crate rarely uses one twice.
-#[derive(Default)]
-struct Declared {
-    types: BTreeMap<String, Place>,
-    /// With whether they are public.
-    traits: BTreeMap<String, bool>,
-}
-
-struct Place {
-    file: Rc<Path>,
-    line: usize,
-    documented: bool,
-}
-
-impl Place {
-    fn new(file: &Rc<Path>, ident: &Ident, attrs: &[Attribute]) -> Self {
-        let line = ident.span().start().line;
-        Place {
-            file: Rc::clone(file),
-            line,
-            documented: documents_cancel_safety(attrs),
-        }
-    }
-}
-
-impl Declared {
-    fn of(items: &[SourceItem]) -> Self {
-        let mut declared = Declared::default();
-        for SourceItem { file, item } in items {
-            let (attrs, vis, ident) = match item {
-                Item::Struct(item) => (&item.attrs, &item.vis, &item.ident),
-                Item::Enum(item) => (&item.attrs, &item.vis, &item.ident),
-                Item::Union(item) => (&item.attrs, &item.vis, &item.ident),
-                Item::Trait(item) => {
-                    declared
-                        .traits
-                        .insert(item.ident.to_string(), is_pub(&item.vis));
-                    continue;
-                }
-                _ => continue,
-            };
-            if is_pub(vis) && !is_for_tests(attrs) {
-                declared
-                    .types
-                    .insert(ident.to_string(), Place::new(file, ident, attrs));
-            }
-        }
-        declared
-    }
-
-    fn is_pub_trait(&self, name: &str) -> bool {
-        self.traits.get(name).copied().unwrap_or(false)
-    }
-}
-
 /// What the sources have shown so far.
 #[derive(Default)]
 struct Found {
@@ -169,23 +115,31 @@ impl Found {
     }
 
     fn visit_impl(&mut self, file: &Rc<Path>, item: &ItemImpl) {
-        let own = type_name(&item.self_ty).filter(|name| self.declared.types.contains_key(name));
         let of_trait = item
             .trait_
             .as_ref()
             .and_then(|(path, _)| path.segments.last())
             .map(|last| last.ident.to_string());
-        if let (Some(own), Some("Future" | "Stream" | "IntoFuture")) = (&own, of_trait.as_deref()) {
-            self.named.insert(own.clone());
+        // In a blanket implementation the type is a parameter.
+        let mut type_params = item.generics.type_params();
+        let name =
+            type_name(&item.self_ty).filter(|name| type_params.all(|param| param.ident != name));
+        if let (Some(name), Some("Future" | "Stream" | "IntoFuture")) = (&name, of_trait.as_deref())
+        {
+            let place = Place::new(file, item.impl_token.span, &item.attrs);
+            self.declared.presume_public(name, place);
+            if self.declared.public_type(name).is_some() {
+                self.named.insert(name.clone());
+            }
             return;
         }
-        let owner = match (own, &of_trait) {
-            (Some(_), Some(of_trait)) if self.declared.traits.get(of_trait) == Some(&false) => {
-                return;
-            }
-            (Some(own), _) => own,
-            (None, Some(of_trait)) if self.declared.is_pub_trait(of_trait) => of_trait.clone(),
-            (None, _) => return,
+        let public = of_trait
+            .as_ref()
+            .and_then(|of_trait| self.declared.trait_is_public(of_trait));
+        let owner = match name.filter(|name| self.declared.public_type(name).is_some()) {
+            Some(name) if public != Some(false) => name,
+            None if public == Some(true) => of_trait.clone().expect("a trait that is public"),
+            _ => return,
         };
         let associated: BTreeSet<String> = item.items.iter().flat_map(associated_type).collect();
         for method in &item.items {
@@ -222,7 +176,7 @@ impl Found {
         let returns = words_of(&sig.output);
         let is_future =
             sig.asyncness.is_some() || FUTURES.iter().any(|word| returns.contains(*word));
-        let place = Place::new(file, &sig.ident, attrs);
+        let place = Place::new(file, sig.ident.span(), attrs);
         self.functions.push(Function {
             name,
             place,
@@ -237,7 +191,9 @@ impl Found {
         self.inherit_documentation();
         let functions = self.functions.iter().filter(|function| function.is_future);
         let mut futures: Vec<_> = functions
-            .map(|Function { name, place, .. }| future(name, Vec::new(), place, place.documented))
+            .map(|Function { name, place, .. }| {
+                future(name, Vec::new(), place, place.documents_cancel_safety)
+            })
             .collect();
         for name in &self.named {
             let makers: Vec<_> = self
@@ -245,8 +201,14 @@ impl Found {
                 .iter()
                 .filter(|function| function.returns.contains(name))
                 .collect();
-            let place = &self.declared.types[name];
-            let documented = place.documented || makers.iter().any(|maker| maker.place.documented);
+            let place = self
+                .declared
+                .public_type(name)
+                .expect("only such types are named");
+            let documented = place.documents_cancel_safety
+                || makers
+                    .iter()
+                    .any(|maker| maker.place.documents_cancel_safety);
             let makers = makers.iter().map(|maker| maker.name.clone()).collect();
             futures.push(future(name, makers, place, documented));
         }
@@ -260,11 +222,11 @@ impl Found {
         let documented = self
             .functions
             .iter()
-            .filter(|function| function.place.documented);
+            .filter(|function| function.place.documents_cancel_safety);
         let documented: BTreeSet<String> =
             documented.map(|function| function.name.clone()).collect();
         for function in &mut self.functions {
-            function.place.documented |= function
+            function.place.documents_cancel_safety |= function
                 .declared_as
                 .as_ref()
                 .is_some_and(|name| documented.contains(name));
@@ -296,10 +258,6 @@ fn words_of(syntax: &impl ToTokens) -> BTreeSet<String> {
     words(syntax.to_token_stream())
 }
 
-fn is_pub(vis: &Visibility) -> bool {
-    matches!(vis, Visibility::Public(_))
-}
-
 /// `X` of `X<..>`, `path::X` and `&X`.
 fn type_name(ty: &Type) -> Option<String> {
     match ty {
@@ -309,17 +267,4 @@ fn type_name(ty: &Type) -> Option<String> {
         Type::Reference(ty) => type_name(&ty.elem),
         _ => None,
     }
-}
-
-fn documents_cancel_safety(attrs: &[Attribute]) -> bool {
-    let docs = attrs
-        .iter()
-        .filter(|attr| attr.path().is_ident("doc"))
-        .filter_map(sources::text);
-    docs.flat_map(|text| {
-        text.lines()
-            .map(|line| line.trim().to_owned())
-            .collect::<Vec<_>>()
-    })
-    .any(|line| line == "# Cancel safety")
 }

@@ -14,7 +14,8 @@
 //! # Which futures are public
 //!
 //! What the sources declare with a plain `pub`: turn on rustc's `unreachable_pub` lint, and the word means what it says.
-//! What stands under `#[cfg(test)]`, or comes out of a macro, is not seen.
+//! Items inside a macro, as in `pin_project! { pub struct X { … } }`, are read like others. What stands under `#[cfg(test)]`,
+//! or comes out of a macro of your own, is not seen.
 //!
 //! | in the sources | its name | covered by |
 //! |---|---|---|
@@ -30,6 +31,7 @@
 //! Those whose name is the first argument, a literal, of a call of [`cancel_at_every_poll`](crate::cancel_at_every_poll) or
 //! [`Harness::new`](crate::Harness::new), anywhere in the crate's `src` and `tests`, also inside a macro's arguments.
 
+mod declared;
 mod futures;
 mod harnessed;
 mod sources;

@@ -13,8 +13,8 @@ pub(super) struct SourceItem {
     pub(super) item: Item,
 }
 
-/// All items of the crate whose root lies in `src_dir`, except modules, which are replaced by their items, and what is
-/// there for tests only.
+/// All items of the crate whose root lies in `src_dir`, except modules and macros around items, which are replaced by their
+/// items, and what is there for tests only.
 pub(super) fn items(src_dir: &Path) -> io::Result<Vec<SourceItem>> {
     let root = ["lib.rs", "main.rs"]
         .map(|name| src_dir.join(name))
@@ -70,6 +70,12 @@ fn collect(
             Item::Mod(module) => {
                 let (file, children) = locate(&module, file, children);
                 read(&file, &children, found)?;
+            }
+            // `pin_project! { pub struct X { … } }` and its like: what reads like items, is items.
+            Item::Macro(item) if item.ident.is_none() => {
+                if let Ok(body) = item.mac.parse_body::<syn::File>() {
+                    collect(body.items, file, children, found)?;
+                }
             }
             item => found.push(SourceItem {
                 file: Rc::clone(file),

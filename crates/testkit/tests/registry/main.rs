@@ -20,7 +20,9 @@ fn public_futures_of_every_kind_are_found() {
         "Builder",
         "Ext::provided",
         "Ext::required",
+        "Generated",
         "Get",
+        "Pinned",
         "Put",
         "Queue::call",
         "Queue::put",
@@ -68,7 +70,13 @@ fn a_future_knows_its_place_and_its_documentation() {
         .map(|future| &*future.name);
     assert_eq!(
         documented.collect::<Vec<_>>(),
-        ["Ext::required", "Get", "Queue::required", "documented"]
+        [
+            "Ext::required",
+            "Get",
+            "Pinned",
+            "Queue::required",
+            "documented"
+        ]
     );
 }
 
@@ -95,6 +103,8 @@ fn what_no_test_cancels_is_uncovered() {
         "Builder",
         "Ext::provided",
         "Ext::required",
+        "Generated",
+        "Pinned",
         "Put",
         "Queue::call",
         "Queue::put",
