@@ -6,23 +6,20 @@
 //! needs a lock.
 
 use std::convert::Infallible;
-use std::num::NonZeroUsize;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use shibuya_cancel::cancelled;
 use shibuya_taskgroup::{Cause, GroupError, Reason, TaskGroup};
 use tokio::sync::mpsc;
 use url::Url;
 
 use crate::fetch::Fetcher;
-use crate::frontier::Id;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scope::Scope;
 use crate::survey::Survey;
-use crate::visit::{self, Visit};
+use crate::visit;
 
 /// When a crawl is stopped, requests under way have this long to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -34,8 +31,8 @@ pub struct Options {
     pub start: Url,
     /// How many clicks from the start to go.
     pub depth: Option<usize>,
-    /// How many requests at a time.
-    pub concurrency: NonZeroUsize,
+    /// How many requests at a time; not 0.
+    pub concurrency: usize,
     /// How many requests per second.
     pub rate: Option<f64>,
     /// The time for one request.
@@ -55,6 +52,10 @@ type Group = TaskGroup<Infallible>;
 /// # Errors
 ///
 /// If the HTTP client can't be set up.
+///
+/// # Panics
+///
+/// If the concurrency is 0.
 pub async fn crawl(
     options: &Options,
     progress: &Progress,
@@ -67,7 +68,7 @@ pub async fn crawl(
 
     let mut group = Group::builder()
         .name("crawl")
-        .limit(options.concurrency.get())
+        .limit(options.concurrency)
         .grace(GRACE);
     if let Some(time) = options.deadline {
         group = group.timeout(time);
@@ -106,60 +107,44 @@ async fn coordinate(
     progress: &Progress,
 ) {
     let scope = Arc::new(first_page(&options.start, fetcher, survey).await);
-    let limit = options.concurrency.get();
+    let limit = options.concurrency;
     let (found, mut visits) = mpsc::channel(limit);
-    let mut cancelled = pin!(cancelled());
-    let mut open = !g.is_cancelled();
     let mut under_way = 0;
     loop {
-        while open && under_way < limit {
-            let Some(next) = survey.frontier.pop(under_way == 0) else {
+        // No more than the group runs at a time, so that none waits in a line of tasks.
+        while under_way < limit && !g.is_cancelled() {
+            let Some(job) = survey.frontier.pop(under_way == 0) else {
                 break;
             };
+            let (scope, fetcher, found) = (Arc::clone(&scope), Arc::clone(fetcher), found.clone());
+            g.spawn(async move {
+                let visit = visit::visit(&job.url, &scope, &fetcher).await;
+                // There is room for it; only a coordinator that is gone doesn't want it.
+                let _ = found.send((job, visit)).await;
+                Ok(())
+            });
             under_way += 1;
-            spawn_visit(g, next, &scope, fetcher, &found);
         }
         if under_way == 0 {
             return;
         }
-        tokio::select! {
-            Some((id, depth, visit)) = visits.recv() => {
-                under_way -= 1;
-                survey.record(id, depth, visit, &scope);
-                progress.show(survey.visited, survey.planned);
-            }
-            _ = &mut cancelled, if open => open = false,
-        }
+        let (job, visit) = visits.recv().await.expect("`found` is kept here");
+        under_way -= 1;
+        survey.record(&job, visit, &scope);
+        progress.show(survey.visited, survey.planned);
     }
-}
-
-/// Called for no more visits at a time than the group runs, so none of them waits in a line.
-fn spawn_visit(
-    g: &Group,
-    (id, url, depth): (Id, Url, usize),
-    scope: &Arc<Scope>,
-    fetcher: &Arc<Fetcher>,
-    found: &mpsc::Sender<(Id, usize, Visit)>,
-) {
-    let (scope, fetcher, found) = (Arc::clone(scope), Arc::clone(fetcher), found.clone());
-    g.spawn(async move {
-        let visit = visit::visit(url, scope, fetcher).await;
-        // There is room for each; only a coordinator that is gone doesn't want it.
-        let _ = found.send((id, depth, visit)).await;
-        Ok(())
-    });
 }
 
 /// Visits the first page. Where its redirects end is the origin to crawl: who asks for
 /// `http://example.com` means `https://www.example.com`.
 async fn first_page(url: &Url, fetcher: &Fetcher, survey: &mut Survey) -> Scope {
-    let id = survey.begin(url);
+    let job = survey.begin(url);
     let mut scope = Scope::of(url, fetcher).await;
     let first = visit::start(url, &scope, fetcher).await;
     if let Some(end) = first.end().filter(|end| !scope.contains(end)) {
         scope = Scope::of(end, fetcher).await;
     }
-    survey.record(id, 0, first, &scope);
+    survey.record(&job, first, &scope);
     scope
 }
 

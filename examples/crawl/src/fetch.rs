@@ -1,7 +1,7 @@
 //! One URL, requested: redirects followed, time limited, no more read than is of use.
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use encoding_rs::Encoding;
 use reqwest::header::{CONTENT_TYPE, LOCATION};
@@ -46,6 +46,8 @@ pub struct Answer {
     pub length: u64,
     /// Its body, if that was to be read.
     pub body: Option<Body>,
+    /// From request to last byte, of all redirects together.
+    pub took: Duration,
 }
 
 impl Answer {
@@ -162,14 +164,18 @@ impl Fetcher {
     ) -> Result<Answer, FetchError> {
         may_go(url)?;
         let mut chain = vec![url.clone()];
+        let mut took = Duration::ZERO;
         loop {
             let at = &chain[chain.len() - 1];
             if let Some(pace) = &self.pace {
                 pace.turn().await;
             }
+            let sent = Instant::now();
             let hop = timeout(self.timeout, self.request(at, read)).await;
-            match hop.map_err(|_| FetchError::Timeout(self.timeout))?? {
-                Hop::End(answer) => return Ok(answer),
+            let hop = hop.map_err(|_| FetchError::Timeout(self.timeout))??;
+            took += sent.elapsed();
+            match hop {
+                Hop::End(answer) => return Ok(Answer { took, ..answer }),
                 Hop::Redirect(to) if chain.contains(&to) => {
                     return Err(FetchError::RedirectLoop(to));
                 }
@@ -254,6 +260,7 @@ async fn receive(response: Response, url: &Url, read: Read) -> Result<Answer, Fe
         end: url.clone(),
         length,
         body,
+        took: Duration::ZERO, // the caller knows
     })
 }
 
