@@ -65,7 +65,7 @@ impl Visit {
         let Some(body) = answer.body.take() else {
             return;
         };
-        let page = Page::parse(&body.bytes, body.charset, &answer.end);
+        let page = Page::parse(&body, &answer.end);
 
         if body.truncated {
             self.notes.push(format!(
