@@ -1,7 +1,7 @@
 //! The tree of scopes that cancellation travels down.
 //!
-//! For crates that build on cancel scopes: a task group makes each of its tasks a node, with what
-//! it keeps about the task as the node's `owner`. Programs use [`CancelScope`](crate::CancelScope).
+//! For crates that build on cancel scopes: a task group makes each of its tasks a node. Programs use
+//! [`CancelScope`](crate::CancelScope).
 //!
 //! # Invariants
 //!
@@ -12,7 +12,6 @@
 //! - At most one lock is held at a time, and none while a waker is woken or dropped.
 //! - Parents are kept alive by their children, never the other way round.
 
-use std::any::Any;
 use std::fmt;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, Weak};
@@ -27,12 +26,10 @@ use crate::Reason;
 use crate::bound::Bound;
 use crate::cancelled::Fired;
 use crate::reason::OTHER;
-
-/// What a node is kept for by the crate that made it.
-pub type Owner = dyn Any + Send + Sync;
+use crate::role::Role;
 
 /// One scope of cancellation.
-pub struct Node<X: ?Sized = Owner> {
+pub struct Node {
     state: AtomicU32,
     /// Children that have ended and are still in the table.
     ended: AtomicU32,
@@ -42,7 +39,7 @@ pub struct Node<X: ?Sized = Owner> {
     bound: Bound,
     parent: Option<Arc<Node>>,
     local: Mutex<Local>,
-    owner: X,
+    role: Role,
 }
 
 #[derive(Default)]
@@ -74,25 +71,34 @@ const REASON_SHIFT: u32 = 8;
 /// Ended children that are kept at the least before they are swept out of the table.
 const SWEEP_MIN: i32 = 32;
 
-impl<X: Send + Sync + 'static> Node<X> {
+impl Node {
     /// A child of `parent` that is cancelled with it, also when that happened already.
     ///
     /// What runs in the node may go on for `grace` after a cancellation of the node itself.
-    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
-        let node = Arc::new(Self::new(Some(parent), bound, grace, owner));
+    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        let node = Arc::new(Self::new(Some(parent), bound, grace, role));
         if let Some(parent) = &node.parent {
-            let child: Arc<Node> = node.clone();
-            parent.adopt(child);
+            parent.adopt(&node);
         }
         node
     }
 
-    /// A node that nothing further out cancels.
-    pub fn root(bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
-        Arc::new(Self::new(None, bound, grace, owner))
+    /// Stands for the absence of a scope.
+    pub(crate) fn outside() -> Arc<Self> {
+        Self::root(Bound::NONE, Duration::MAX, Role::Outside)
     }
 
-    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, owner: X) -> Self {
+    /// Whether it stands for the absence of a scope.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.role, Role::Outside)
+    }
+
+    /// A node that nothing further out cancels.
+    pub fn root(bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        Arc::new(Self::new(None, bound, grace, role))
+    }
+
+    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, role: Role) -> Self {
         Self {
             state: AtomicU32::new(0),
             ended: AtomicU32::new(0),
@@ -101,15 +107,13 @@ impl<X: Send + Sync + 'static> Node<X> {
             bound,
             parent,
             local: Mutex::new(Local::default()),
-            owner,
+            role,
         }
     }
-}
 
-impl<X: ?Sized> Node<X> {
-    /// What the node is kept for.
-    pub fn owner(&self) -> &X {
-        &self.owner
+    /// What the node is.
+    pub fn role(&self) -> &Role {
+        &self.role
     }
 
     /// The next node further out.
@@ -205,7 +209,14 @@ impl<X: ?Sized> Node<X> {
             }
         }
         self.state.fetch_or(bits, Release);
-        let driver = local.driver.clone();
+        // An aborted driver is about to end, so this is its last waker.
+        let driver = match bits & ABORTED {
+            0 => local.driver.clone(),
+            _ => {
+                self.state.fetch_and(!DRIVEN, Relaxed);
+                local.driver.take()
+            }
+        };
         let (waiters, token, children) = match local.rare.as_ref() {
             Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
             None => (None, None, Vec::new()),
@@ -259,6 +270,11 @@ impl<X: ?Sized> Node<X> {
         self.state.fetch_or(SHIELDED, AcqRel);
     }
 
+    /// Whether what runs here goes on through aborts from further out.
+    pub fn is_shielded(&self) -> bool {
+        self.state.load(Acquire) & SHIELDED != 0
+    }
+
     /// Says that what ran here is over: its parent forgets it in time. Later calls do nothing.
     pub fn end(&self) {
         let state = self.state.fetch_or(ENDED, AcqRel);
@@ -274,11 +290,11 @@ impl<X: ?Sized> Node<X> {
         }
     }
 
-    fn adopt(&self, child: Arc<Node>) {
+    fn adopt(&self, child: &Arc<Node>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let children = &mut local.rare.get_or_insert_default().children;
-        children.push(Arc::downgrade(&child));
+        children.push(Arc::downgrade(child));
         self.slots.store(children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
@@ -302,7 +318,9 @@ impl<X: ?Sized> Node<X> {
         let before = rare.children.len();
         rare.children.retain(is_living);
         let after = rare.children.len();
-        rare.children.shrink_to(after * 2);
+        if rare.children.capacity() > after.saturating_mul(8) {
+            rare.children.shrink_to(after * 2);
+        }
         self.slots.store(after as u32, Relaxed);
         self.ended.fetch_sub((before - after) as u32, Relaxed);
     }
@@ -345,22 +363,21 @@ impl<X: ?Sized> Node<X> {
 
 impl Rare {
     fn living(&self) -> Vec<Arc<Node>> {
-        self.children
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|child| !child.has_ended())
-            .collect()
+        let living = self.children.iter().filter_map(Weak::upgrade);
+        let mut found = Vec::with_capacity(self.children.len());
+        found.extend(living.filter(|child| !child.has_ended()));
+        found
     }
 }
 
 /// A node whose last handle is gone is over, whether it said so or not.
-impl<X: ?Sized> Drop for Node<X> {
+impl Drop for Node {
     fn drop(&mut self) {
         self.end();
     }
 }
 
-impl<X: ?Sized> fmt::Debug for Node<X> {
+impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.load(Acquire);
         f.debug_struct("Node")
