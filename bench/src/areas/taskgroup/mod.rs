@@ -1,0 +1,24 @@
+//! `shibuya-cancel` and `shibuya-taskgroup` against what people use without them.
+
+mod cancel;
+mod churn;
+mod map;
+mod scope;
+mod spawn_join;
+mod work;
+
+use crate::case::Area;
+
+pub(super) fn area() -> Area {
+    let questions = [
+        spawn_join::cases(),
+        map::cases(),
+        cancel::cases(),
+        churn::cases(),
+        scope::cases(),
+    ];
+    Area {
+        name: "taskgroup",
+        cases: questions.into_iter().flatten().collect(),
+    }
+}

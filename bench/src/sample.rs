@@ -1,0 +1,75 @@
+//! The child's side: one process, one contender, one sample.
+
+use serde::{Deserialize, Serialize};
+use tokio::runtime::{Builder, Runtime};
+
+use crate::case::{Case, Contender, Threads};
+use crate::meter::Lap;
+
+/// What a child prints: figures per operation.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Sample {
+    pub(crate) ns: f64,
+    pub(crate) cpu_ns: f64,
+    pub(crate) allocs: f64,
+    pub(crate) bytes: f64,
+    pub(crate) growth_kib: Option<f64>,
+}
+
+/// Runs the contender once to warm up and then for the case's laps, each of which must have done what it was asked for.
+///
+/// # Panics
+///
+/// If a lap did not: a contender that does less than the others is no contender.
+pub(crate) fn take(case: &Case, contender: &Contender) -> Sample {
+    let runtime = runtime(case.threads);
+    let lap = || {
+        let lap = run(&runtime, case.threads, contender);
+        assert_eq!(
+            lap.count, contender.ops,
+            "operations of {} in {}",
+            contender.name, case.name
+        );
+        lap
+    };
+
+    let first = lap();
+    let mut laps: Vec<Lap> = (0..case.laps).map(|_| lap()).collect();
+    laps.sort_by_key(|lap| lap.wall);
+    let median = laps.get(laps.len() / 2).unwrap_or(&first);
+    per_operation(median, contender.ops)
+}
+
+fn runtime(threads: Threads) -> Runtime {
+    match threads {
+        Threads::One => Builder::new_current_thread(),
+        Threads::Two => {
+            let mut builder = Builder::new_multi_thread();
+            builder.worker_threads(2);
+            builder
+        }
+    }
+    .enable_time()
+    .build()
+    .expect("a runtime can be built")
+}
+
+fn run(runtime: &Runtime, threads: Threads, contender: &Contender) -> Lap {
+    match threads {
+        Threads::One => runtime.block_on(contender.start()),
+        Threads::Two => runtime
+            .block_on(runtime.spawn(contender.start()))
+            .expect("a contender doesn't panic"),
+    }
+}
+
+fn per_operation(lap: &Lap, ops: usize) -> Sample {
+    let ops = ops as f64;
+    Sample {
+        ns: lap.wall.as_nanos() as f64 / ops,
+        cpu_ns: lap.cpu.as_nanos() as f64 / ops,
+        allocs: lap.requested.allocations as f64 / ops,
+        bytes: lap.requested.bytes as f64 / ops,
+        growth_kib: lap.growth_kib,
+    }
+}

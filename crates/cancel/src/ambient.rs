@@ -1,0 +1,81 @@
+//! What is in force on this thread right now: the scope, and the deadline within it.
+
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+
+use crate::bound::Bound;
+use crate::node::Node;
+
+thread_local! {
+    static SCOPE: RefCell<Option<Arc<Node>>> = const { RefCell::new(None) };
+    static BOUND: Cell<Bound> = const { Cell::new(Bound::NONE) };
+}
+
+/// The innermost scope; `None` outside of any, and while the thread ends.
+pub fn scope() -> Option<Arc<Node>> {
+    with_scope(|scope| scope.cloned())
+}
+
+/// Looks at the innermost scope without counting a reference.
+pub fn with_scope<R>(f: impl FnOnce(Option<&Arc<Node>>) -> R) -> R {
+    let mut f = Some(f);
+    let seen = SCOPE.try_with(|scope| (f.take().expect("called once"))(scope.borrow().as_ref()));
+    // Only a destructor of another thread-local can get here: it runs outside of any scope.
+    seen.unwrap_or_else(|_| (f.take().expect("not called yet"))(None))
+}
+
+/// The deadline in force.
+pub fn bound() -> Bound {
+    BOUND.try_with(Cell::get).unwrap_or(Bound::NONE)
+}
+
+/// Sets the deadline until the guard drops.
+pub(crate) fn enter_bound(bound: Bound) -> EnteredBound {
+    EnteredBound {
+        outer: swap_bound(bound),
+    }
+}
+
+pub(crate) struct EnteredBound {
+    outer: Bound,
+}
+
+impl Drop for EnteredBound {
+    fn drop(&mut self) {
+        swap_bound(self.outer);
+    }
+}
+
+/// Puts `scope` and `bound` in force until the guard drops. The scope moves into the thread-local
+/// and back, so a poll counts no references.
+pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
+    swap_scope(scope);
+    Entered {
+        slot: scope,
+        outer: swap_bound(bound),
+    }
+}
+
+/// Leaves the scope when it drops.
+#[must_use = "dropping the guard leaves the scope"]
+pub struct Entered<'a> {
+    slot: &'a mut Option<Arc<Node>>,
+    outer: Bound,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        swap_scope(self.slot);
+        swap_bound(self.outer);
+    }
+}
+
+fn swap_scope(slot: &mut Option<Arc<Node>>) {
+    let _ = SCOPE.try_with(|scope| std::mem::swap(&mut *scope.borrow_mut(), slot));
+}
+
+fn swap_bound(bound: Bound) -> Bound {
+    BOUND
+        .try_with(|current| current.replace(bound))
+        .unwrap_or(Bound::NONE)
+}

@@ -1,0 +1,40 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod ambient;
+mod bound;
+mod cancel_after;
+mod cancelled;
+mod clock;
+mod deadline;
+mod error;
+pub mod header;
+mod in_scope;
+mod node;
+mod reason;
+mod run;
+mod scope;
+mod timer;
+
+pub use cancel_after::{CancelAfter, cancel_after};
+pub use cancelled::{UntilCancelled, cancelled, check};
+pub use deadline::{
+    Deadline, TimeoutOr, current_deadline, deadline, remaining, timeout, timeout_or,
+};
+pub use error::{Cancelled, Elapsed};
+pub use in_scope::{InScope, Scoped};
+pub use reason::Reason;
+pub use run::Run;
+pub use scope::{Builder, CancelScope};
+
+/// What task groups are built from: for crates that give scopes to tasks of their own.
+///
+/// Programs need none of it.
+pub mod raw {
+    pub use crate::ambient::{Entered, bound, enter, scope, with_scope};
+    pub use crate::bound::Bound;
+    pub use crate::clock::Timestamp;
+    pub use crate::node::{Node, Owner};
+    pub use crate::timer::Timer;
+}

@@ -1,0 +1,381 @@
+//! The tree of scopes that cancellation travels down.
+//!
+//! For crates that build on cancel scopes: a task group makes each of its tasks a node, with what
+//! it keeps about the task as the node's `owner`. Programs use [`CancelScope`](crate::CancelScope).
+//!
+//! # Invariants
+//!
+//! - The state word only gains bits: `CANCELLED` and the reason's code in one step, under the
+//!   node's lock, then perhaps `ABORTED`, and `ENDED` at last.
+//! - A child is adopted under its parent's lock, and `CANCELLED` is set under that lock before the
+//!   children are listed, so no child slips through between the two.
+//! - At most one lock is held at a time, and none while a waker is woken or dropped.
+//! - Parents are kept alive by their children, never the other way round.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+use std::time::Duration;
+
+use shibuya_waitlist::WaitList;
+use shibuya_waitlist::primitives::{AtomicU32, Mutex};
+use tokio_util::sync::CancellationToken;
+
+use crate::Reason;
+use crate::bound::Bound;
+use crate::cancelled::Fired;
+use crate::reason::OTHER;
+
+/// What a node is kept for by the crate that made it.
+pub type Owner = dyn Any + Send + Sync;
+
+/// One scope of cancellation.
+pub struct Node<X: ?Sized = Owner> {
+    state: AtomicU32,
+    /// Children that have ended and are still in the table.
+    ended: AtomicU32,
+    /// The table's length, readable without its lock.
+    slots: AtomicU32,
+    grace_ms: u32,
+    bound: Bound,
+    parent: Option<Arc<Node>>,
+    local: Mutex<Local>,
+    owner: X,
+}
+
+#[derive(Default)]
+struct Local {
+    /// The task that acts when this node is cancelled or aborted.
+    driver: Option<Waker>,
+    /// Most nodes are tasks without scopes inside that nobody waits on: a word for all of it.
+    rare: Option<Box<Rare>>,
+}
+
+#[derive(Default)]
+struct Rare {
+    reason: Option<Reason>,
+    children: Vec<Weak<Node>>,
+    waiters: Option<Arc<WaitList<Fired>>>,
+    token: Option<CancellationToken>,
+}
+
+const CANCELLED: u32 = 1;
+const ABORTED: u32 = 1 << 1;
+const ENDED: u32 = 1 << 2;
+/// Somebody cancelled this very node, so its own grace counts and not only one further out.
+const ORIGIN: u32 = 1 << 3;
+const SHIELDED: u32 = 1 << 4;
+/// A waker was stored, so the end has one to drop.
+const DRIVEN: u32 = 1 << 5;
+const REASON_SHIFT: u32 = 8;
+
+/// Ended children that are kept at the least before they are swept out of the table.
+const SWEEP_MIN: i32 = 32;
+
+impl<X: Send + Sync + 'static> Node<X> {
+    /// A child of `parent` that is cancelled with it, also when that happened already.
+    ///
+    /// What runs in the node may go on for `grace` after a cancellation of the node itself.
+    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
+        let node = Arc::new(Self::new(Some(parent), bound, grace, owner));
+        if let Some(parent) = &node.parent {
+            let child: Arc<Node> = node.clone();
+            parent.adopt(child);
+        }
+        node
+    }
+
+    /// A node that nothing further out cancels.
+    pub fn root(bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
+        Arc::new(Self::new(None, bound, grace, owner))
+    }
+
+    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, owner: X) -> Self {
+        Self {
+            state: AtomicU32::new(0),
+            ended: AtomicU32::new(0),
+            slots: AtomicU32::new(0),
+            grace_ms: grace_to_ms(grace),
+            bound,
+            parent,
+            local: Mutex::new(Local::default()),
+            owner,
+        }
+    }
+}
+
+impl<X: ?Sized> Node<X> {
+    /// What the node is kept for.
+    pub fn owner(&self) -> &X {
+        &self.owner
+    }
+
+    /// The next node further out.
+    pub fn parent(&self) -> Option<&Arc<Node>> {
+        self.parent.as_ref()
+    }
+
+    /// The deadline inside this node.
+    pub fn bound(&self) -> Bound {
+        self.bound
+    }
+
+    /// How long what runs here may go on after a cancellation of this node: whole milliseconds,
+    /// as Tokio's timers have them; `Duration::MAX` for 49 days and more.
+    pub fn grace(&self) -> Duration {
+        match self.grace_ms {
+            u32::MAX => Duration::MAX,
+            ms => Duration::from_millis(ms.into()),
+        }
+    }
+
+    /// Whether the node was cancelled, itself or with one further out.
+    pub fn is_cancelled(&self) -> bool {
+        self.state.load(Acquire) & CANCELLED != 0
+    }
+
+    /// Whether this very node was cancelled, and not only one further out.
+    pub fn is_origin(&self) -> bool {
+        self.state.load(Acquire) & ORIGIN != 0
+    }
+
+    /// Whether what runs here must be dropped at its next poll.
+    pub fn is_aborted(&self) -> bool {
+        self.state.load(Acquire) & (ABORTED | SHIELDED) == ABORTED
+    }
+
+    /// Whether what ran here is over.
+    pub fn has_ended(&self) -> bool {
+        self.state.load(Acquire) & ENDED != 0
+    }
+
+    /// Why it was cancelled, if it was.
+    pub fn reason(&self) -> Option<Reason> {
+        let state = self.state.load(Acquire);
+        if state & CANCELLED == 0 {
+            return None;
+        }
+        let own = Reason::from_code(state >> REASON_SHIFT).or_else(|| {
+            let local = self.local.lock();
+            local.rare.as_ref().and_then(|rare| rare.reason.clone())
+        });
+        own.or_else(|| self.parent.as_ref()?.reason())
+    }
+
+    /// Cancels this node and all inside it. Without a grace it aborts, too. Gives whether this
+    /// call was the first to cancel.
+    pub fn cancel(&self, reason: Reason) -> bool {
+        self.signal(reason, if self.grace_ms == 0 { ABORTED } else { 0 })
+    }
+
+    /// Cancels this node and all inside it, and leaves it to what runs there to end.
+    pub fn request(&self, reason: Reason) {
+        self.signal(reason, 0);
+    }
+
+    /// Cancels this node and all inside it, and has all of it dropped at its next poll.
+    pub fn abort(&self, reason: Reason) {
+        self.signal(reason, ABORTED);
+    }
+
+    fn signal(&self, reason: Reason, abort: u32) -> bool {
+        let (first, mut pending) = self.mark(&reason, ORIGIN | abort);
+        while let Some(node) = pending.pop() {
+            let (_, children) = node.mark(&reason, abort);
+            pending.extend(children);
+        }
+        first
+    }
+
+    /// Sets the bits here, tells who waits, and gives the children that must hear of it too.
+    fn mark(&self, reason: &Reason, mut bits: u32) -> (bool, Vec<Arc<Node>>) {
+        let mut local = self.local.lock();
+        let state = self.state.load(Relaxed);
+        let first = state & CANCELLED == 0;
+        if state & ENDED != 0 || (!first && bits & !state == 0) {
+            return (false, Vec::new());
+        }
+        if first {
+            bits |= CANCELLED | reason.code() << REASON_SHIFT;
+            // The words of a reason are kept where they were said.
+            if bits & ORIGIN != 0 && reason.code() == OTHER {
+                local.rare.get_or_insert_default().reason = Some(reason.clone());
+            }
+        }
+        self.state.fetch_or(bits, Release);
+        let driver = local.driver.clone();
+        let (waiters, token, children) = match local.rare.as_ref() {
+            Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
+            None => (None, None, Vec::new()),
+        };
+        drop(local);
+        if first {
+            if let Some(waiters) = waiters {
+                waiters.lock().fire();
+            }
+            if let Some(token) = token {
+                token.cancel();
+            }
+        }
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+        (first, children)
+    }
+
+    /// Registers who acts on cancellation, once per poll; check the state *after* it.
+    pub fn drive(&self, waker: &Waker) {
+        let mut local = self.local.lock();
+        let stale = match &mut local.driver {
+            Some(driver) if driver.will_wake(waker) => None,
+            driver => driver.replace(waker.clone()),
+        };
+        self.state.fetch_or(DRIVEN, Relaxed);
+        drop(local);
+        // Dropping a waker may drop a task, and that may come back here.
+        drop(stale);
+    }
+
+    /// Like [`drive`](Self::drive), for a driver that always has the same waker, as a spawned task
+    /// has: only the first call does something.
+    pub fn drive_once(&self, waker: &Waker) {
+        if self.state.load(Relaxed) & DRIVEN == 0 {
+            self.drive(waker);
+        }
+    }
+
+    /// Wakes who acts for this node.
+    pub fn wake(&self) {
+        let driver = self.local.lock().driver.clone();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Lets this node go on through aborts from further out, until it is over.
+    pub fn shield(&self) {
+        self.state.fetch_or(SHIELDED, AcqRel);
+    }
+
+    /// Says that what ran here is over: its parent forgets it in time. Later calls do nothing.
+    pub fn end(&self) {
+        let state = self.state.fetch_or(ENDED, AcqRel);
+        if state & ENDED != 0 {
+            return;
+        }
+        if state & DRIVEN != 0 {
+            let driver = self.local.lock().driver.take();
+            drop(driver);
+        }
+        if let Some(parent) = &self.parent {
+            parent.forget_one();
+        }
+    }
+
+    fn adopt(&self, child: Arc<Node>) {
+        let mut local = self.local.lock();
+        let state = self.state.load(Relaxed);
+        let children = &mut local.rare.get_or_insert_default().children;
+        children.push(Arc::downgrade(&child));
+        self.slots.store(children.len() as u32, Relaxed);
+        drop(local);
+        if state & CANCELLED != 0 {
+            let reason = self.reason().unwrap_or(Reason::Requested);
+            child.mark(&reason, self.state.load(Acquire) & ABORTED);
+        }
+    }
+
+    /// Takes ended children out of the table once they are half of it: constant work per child,
+    /// and memory follows the living.
+    fn forget_one(&self) {
+        // A sweep may have counted a child before it counts itself: below zero for a moment.
+        let ended = self.ended.fetch_add(1, Relaxed).wrapping_add(1) as i32;
+        if ended < SWEEP_MIN || ended < self.slots.load(Relaxed) as i32 / 2 {
+            return;
+        }
+        let mut local = self.local.lock();
+        let Some(rare) = local.rare.as_mut() else {
+            return;
+        };
+        let before = rare.children.len();
+        rare.children.retain(is_living);
+        let after = rare.children.len();
+        rare.children.shrink_to(after * 2);
+        self.slots.store(after as u32, Relaxed);
+        self.ended.fetch_sub((before - after) as u32, Relaxed);
+    }
+
+    /// The children that have not ended.
+    pub fn children(&self) -> Vec<Arc<Node>> {
+        match &self.local.lock().rare {
+            Some(rare) => rare.living(),
+            None => Vec::new(),
+        }
+    }
+
+    /// Where those who wait for the cancellation stand in line.
+    pub(crate) fn waiters(&self) -> Arc<WaitList<Fired>> {
+        let mut local = self.local.lock();
+        let fired = self.is_cancelled();
+        let waiters = &mut local.rare.get_or_insert_default().waiters;
+        waiters
+            .get_or_insert_with(|| Arc::new(WaitList::new(Fired::new(fired))))
+            .clone()
+    }
+
+    /// A token that is cancelled with this node.
+    pub(crate) fn token(&self) -> CancellationToken {
+        let mut local = self.local.lock();
+        let fired = self.is_cancelled();
+        let token = local
+            .rare
+            .get_or_insert_default()
+            .token
+            .get_or_insert_default()
+            .clone();
+        drop(local);
+        if fired {
+            token.cancel();
+        }
+        token
+    }
+}
+
+impl Rare {
+    fn living(&self) -> Vec<Arc<Node>> {
+        self.children
+            .iter()
+            .filter_map(Weak::upgrade)
+            .filter(|child| !child.has_ended())
+            .collect()
+    }
+}
+
+/// A node whose last handle is gone is over, whether it said so or not.
+impl<X: ?Sized> Drop for Node<X> {
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+impl<X: ?Sized> fmt::Debug for Node<X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.state.load(Acquire);
+        f.debug_struct("Node")
+            .field("cancelled", &(state & CANCELLED != 0))
+            .field("aborted", &(state & ABORTED != 0))
+            .field("ended", &(state & ENDED != 0))
+            .finish_non_exhaustive()
+    }
+}
+
+fn is_living(child: &Weak<Node>) -> bool {
+    child.upgrade().is_some_and(|child| !child.has_ended())
+}
+
+fn grace_to_ms(grace: Duration) -> u32 {
+    let ms = grace.as_nanos().div_ceil(1_000_000);
+    u32::try_from(ms).unwrap_or(u32::MAX)
+}

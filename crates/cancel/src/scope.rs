@@ -1,0 +1,269 @@
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::bound::Bound;
+use crate::clock::Timestamp;
+use crate::node::Node;
+use crate::run::{Run, RunOwner};
+use crate::{Reason, UntilCancelled, ambient};
+
+/// One cancellation, with perhaps a deadline, that everything run inside obeys.
+///
+/// A scope is a child of the scope it is made in: it is cancelled with that one, never the other
+/// way round, and its deadline is never later. Clones are handles of the same scope. Dropping
+/// handles cancels nothing; dropping the future of [`run`](Self::run) drops what runs in it.
+///
+/// # Two phases
+///
+/// [`cancel`](Self::cancel) makes [`cancelled`](crate::cancelled) and [`check`](crate::check)
+/// answer inside. What runs then has the scope's *grace* to end by itself (default: none) and is
+/// dropped at the next poll after it. A scope that was cancelled from further out goes by the grace
+/// of the scope where the cancellation began.
+///
+/// # Examples
+///
+/// ```
+/// use shibuya_cancel::{CancelScope, Reason};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let scope = CancelScope::new();
+/// let stop = scope.clone();
+/// tokio::spawn(async move { stop.cancel(Reason::other("the user pressed stop")) });
+/// let stopped = scope.run(std::future::pending::<()>()).await.unwrap_err();
+/// assert_eq!(stopped.to_string(), "cancelled: the user pressed stop");
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct CancelScope {
+    node: Arc<Node>,
+}
+
+pub(crate) struct ScopeOwner {
+    pub(crate) token: Option<CancellationToken>,
+}
+
+impl CancelScope {
+    /// A scope inside the current one, without a deadline of its own and without grace.
+    #[expect(
+        clippy::new_without_default,
+        reason = "a default should not depend on the caller's scope"
+    )]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// A scope that nothing further out cancels and no outer deadline bounds.
+    pub fn root() -> Self {
+        Self::builder().detached().build()
+    }
+
+    /// Sets deadline, grace and a token to follow.
+    pub fn builder() -> Builder {
+        Builder {
+            at: Timestamp::NEVER,
+            grace: Duration::ZERO,
+            token: None,
+            detached: false,
+        }
+    }
+
+    /// The innermost scope in force here; `None` outside of any.
+    ///
+    /// In a task of a task group it is the task's own: cancelling it cancels that task.
+    pub fn current() -> Option<Self> {
+        let node = ambient::scope()?;
+        if !node.owner().is::<RunOwner>() {
+            return Some(Self { node });
+        }
+        // Each run has a node to itself, below the scope that its user knows.
+        node.parent().cloned().map(|node| Self { node })
+    }
+
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
+    }
+
+    /// Runs `fut` in this scope. Several futures may run in one scope.
+    ///
+    /// A value that `fut` gives within the grace counts. Dropping the returned future drops `fut`
+    /// and leaves the scope as it is.
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `fut`: it holds nothing of its own that could be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`](crate::Cancelled) with the reason, when `fut` was dropped before it was done:
+    /// at the next poll after a cancellation and the grace. In a scope that is cancelled already,
+    /// without grace, `fut` is never polled.
+    ///
+    /// # Panics
+    ///
+    /// When a deadline or a grace must be waited for outside of a Tokio runtime.
+    pub fn run<F: Future>(&self, fut: F) -> Run<F> {
+        Run::new(self.node.clone(), fut)
+    }
+
+    /// Cancels the scope and everything inside. The first reason stays.
+    pub fn cancel(&self, reason: Reason) {
+        self.node.cancel(reason);
+    }
+
+    /// Whether the scope was cancelled, itself or from further out.
+    pub fn is_cancelled(&self) -> bool {
+        self.follow_token();
+        self.node.is_cancelled()
+    }
+
+    /// Why, once it is cancelled.
+    pub fn reason(&self) -> Option<Reason> {
+        self.follow_token();
+        self.node.reason()
+    }
+
+    /// Waits until the scope is cancelled, and gives the reason.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped: a cancelled scope stays cancelled.
+    pub fn cancelled(&self) -> UntilCancelled {
+        UntilCancelled::new(Some(self.node.clone()))
+    }
+
+    /// Fails once the scope is cancelled, like [`check`](crate::check) for the current one.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`](crate::Cancelled) with the reason.
+    pub fn check(&self) -> Result<(), crate::Cancelled> {
+        self.reason()
+            .map_or(Ok(()), |reason| Err(crate::Cancelled::new(reason)))
+    }
+
+    /// When the scope ends at the latest: its own deadline or an outer one.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.node.bound().at().to_instant()
+    }
+
+    /// A token that is cancelled with this scope, for code that knows tokio-util's tokens.
+    ///
+    /// Cancelling the token says nothing to the scope.
+    pub fn token(&self) -> CancellationToken {
+        self.node.token().child_token()
+    }
+
+    /// A scope that follows `token`: cancelled with it, for the reason [`Reason::Requested`].
+    ///
+    /// The token is followed while something [runs](Self::run) in the scope and where
+    /// [`is_cancelled`](Self::is_cancelled) is asked: there is no task behind.
+    pub fn from_token(token: CancellationToken) -> Self {
+        Self::builder().token(token).build()
+    }
+
+    fn follow_token(&self) {
+        if let Some(token) = linked_token(&self.node) {
+            if token.is_cancelled() {
+                self.node.cancel(Reason::Requested);
+            }
+        }
+    }
+}
+
+/// For crates that give nodes to tasks of their own.
+impl From<Arc<Node>> for CancelScope {
+    fn from(node: Arc<Node>) -> Self {
+        Self { node }
+    }
+}
+
+pub(crate) fn linked_token(node: &Node) -> Option<&CancellationToken> {
+    node.owner().downcast_ref::<ScopeOwner>()?.token.as_ref()
+}
+
+impl fmt::Debug for CancelScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelScope")
+            .field("reason", &self.node.reason())
+            .field("deadline", &self.deadline())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Settings of a [`CancelScope`].
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until `build` or `run`"]
+pub struct Builder {
+    at: Timestamp,
+    grace: Duration,
+    token: Option<CancellationToken>,
+    detached: bool,
+}
+
+impl Builder {
+    /// Cancels the scope at `at`; the earliest of several deadlines counts.
+    pub fn deadline(mut self, at: Instant) -> Self {
+        self.at = self.at.min(Timestamp::from(at));
+        self
+    }
+
+    /// Cancels the scope `limit` after this call.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.at = self.at.min(Timestamp::now().after(limit));
+        self
+    }
+
+    /// How long what runs inside may go on once the scope was cancelled. Default: not at all.
+    ///
+    /// Counted in whole milliseconds, rounded up; from 49 days on it has no end.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Follows a token; see [`CancelScope::from_token`].
+    pub fn token(mut self, token: CancellationToken) -> Self {
+        self.token = Some(token);
+        self
+    }
+
+    /// Outside of the current scope and its deadline; see [`CancelScope::root`].
+    pub fn detached(mut self) -> Self {
+        self.detached = true;
+        self
+    }
+
+    /// The scope.
+    pub fn build(self) -> CancelScope {
+        let owner = ScopeOwner { token: self.token };
+        let own = Bound::new(self.at, false);
+        let node: Arc<Node> = match ambient::scope().filter(|_| !self.detached) {
+            Some(outer) => {
+                let bound = own.min(ambient::bound().unenforced());
+                Node::child(outer, bound, self.grace, owner)
+            }
+            None if self.detached => Node::root(own, self.grace, owner),
+            None => Node::root(own.min(ambient::bound().unenforced()), self.grace, owner),
+        };
+        CancelScope { node }
+    }
+
+    /// Builds the scope and runs `fut` in it; see [`CancelScope::run`].
+    ///
+    /// # Cancel safety
+    ///
+    /// As safe as `fut`: it holds nothing of its own that could be lost.
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`](crate::Cancelled), as [`CancelScope::run`].
+    pub fn run<F: Future>(self, fut: F) -> Run<F> {
+        self.build().run(fut)
+    }
+}

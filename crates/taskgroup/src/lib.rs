@@ -1,0 +1,32 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod builder;
+mod child;
+mod core;
+mod error;
+mod gather;
+mod group;
+mod limit;
+mod live;
+mod map;
+mod name;
+mod outcome;
+mod panic;
+mod run;
+mod spawn;
+mod task;
+
+pub use builder::{Builder, OnError, OnPanic};
+pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
+pub use gather::{Gather, TryGather, gather, try_gather};
+pub use group::TaskGroup;
+pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
+pub use name::Name;
+pub use outcome::Outcome;
+pub use panic::Panic;
+pub use run::Run;
+pub use shibuya_cancel::{CancelScope, Reason};
+pub use spawn::{SpawnReady, TaskBuilder};
+pub use task::{Task, TaskId, TaskOutcome};

@@ -1,0 +1,248 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+use futures_core::future::BoxFuture;
+use shibuya_waitlist::Wait;
+
+use super::outlet::Outlet;
+use super::{Feed, MapConcurrent};
+use crate::spawn::TaskBuilder;
+use crate::{GroupError, Name, TaskGroup};
+
+/// Values in the order in which they are ready, from [`MapConcurrent::unordered`].
+///
+/// After a failure it gives what was ready before, then the error, then ends. Dropping it has the
+/// workers dropped at their next poll, without waiting for that.
+///
+/// # Cancel safety
+///
+/// Waiting for the next value can be given up and taken up again: a value is taken only when it is
+/// given.
+#[must_use = "streams do nothing unless polled"]
+pub struct Unordered<U, E> {
+    workers: Workers<U, E>,
+    ready: VecDeque<(usize, U)>,
+    consumed: usize,
+}
+
+/// Values in the order of the input, from [`MapConcurrent::ordered`].
+///
+/// After a failure it gives what can still be given in order, then the error, then ends. Dropping
+/// it has the workers dropped at their next poll, without waiting for that.
+///
+/// # Cancel safety
+///
+/// Waiting for the next value can be given up and taken up again: a value is taken only when it is
+/// given.
+#[must_use = "streams do nothing unless polled"]
+pub struct Ordered<U, E> {
+    workers: Workers<U, E>,
+    arrived: VecDeque<(usize, U)>,
+    /// From the next value to be given on; bounded by the window.
+    waiting: VecDeque<Option<U>>,
+    next: usize,
+    consumed: usize,
+}
+
+impl<U: Send + 'static, E: Send + 'static> Unordered<U, E> {
+    pub(super) fn new<I, F, Fut>(map: MapConcurrent<I, F>) -> Self
+    where
+        I: Iterator<Item: Send + 'static> + Send + 'static,
+        F: Fn(I::Item) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<U, E>> + Send + 'static,
+    {
+        Self {
+            workers: Workers::new(map),
+            ready: VecDeque::new(),
+            consumed: 0,
+        }
+    }
+}
+
+impl<U: Send + 'static, E: Send + 'static> Ordered<U, E> {
+    pub(super) fn new<I, F, Fut>(map: MapConcurrent<I, F>) -> Self
+    where
+        I: Iterator<Item: Send + 'static> + Send + 'static,
+        F: Fn(I::Item) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<U, E>> + Send + 'static,
+    {
+        let (arrived, waiting) = (VecDeque::new(), VecDeque::new());
+        Self {
+            workers: Workers::new(map),
+            arrived,
+            waiting,
+            next: 0,
+            consumed: 0,
+        }
+    }
+}
+
+impl<U, E> Stream for Unordered<U, E> {
+    type Item = Result<U, GroupError<E>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some((_, value)) = this.ready.pop_front() {
+                this.consumed += 1;
+                return Poll::Ready(Some(Ok(value)));
+            }
+            this.workers.give_back(&mut this.consumed);
+            if let Some(end) = ready!(this.workers.poll_more(&mut this.ready, cx)) {
+                return Poll::Ready(end.err().map(Err));
+            }
+        }
+    }
+}
+
+impl<U, E> Stream for Ordered<U, E> {
+    type Item = Result<U, GroupError<E>>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let this = self.get_mut();
+        loop {
+            if let Some(Some(_)) = this.waiting.front() {
+                let value = this.waiting.pop_front().flatten();
+                this.next += 1;
+                this.consumed += 1;
+                // Half a window at a time: the workers go on while the consumer takes the rest.
+                if this.consumed >= this.workers.window / 2 {
+                    this.workers.give_back(&mut this.consumed);
+                }
+                return Poll::Ready(value.map(Ok));
+            }
+            this.workers.give_back(&mut this.consumed);
+            if let Some(end) = ready!(this.workers.poll_more(&mut this.arrived, cx)) {
+                return Poll::Ready(end.err().map(Err));
+            }
+            for (index, value) in this.arrived.drain(..) {
+                let place = index - this.next;
+                if this.waiting.len() <= place {
+                    this.waiting.resize_with(place + 1, || None);
+                }
+                this.waiting[place] = Some(value);
+            }
+        }
+    }
+}
+
+/// The group of workers, and what it has to give.
+struct Workers<U, E> {
+    run: Option<BoxFuture<'static, Result<(), GroupError<E>>>>,
+    /// How the group ended, until it is told.
+    end: Option<Result<(), GroupError<E>>>,
+    outlet: Arc<Outlet<U>>,
+    window: usize,
+}
+
+impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
+    fn new<I, F, Fut>(map: MapConcurrent<I, F>) -> Self
+    where
+        I: Iterator<Item: Send + 'static> + Send + 'static,
+        F: Fn(I::Item) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<U, E>> + Send + 'static,
+    {
+        let MapConcurrent {
+            items,
+            f,
+            workers,
+            limit,
+            location,
+        } = map;
+        let window = limit.saturating_mul(2);
+        let outlet = Arc::new(Outlet::new(workers, window));
+        let shared = Arc::new((Feed::new(items, workers), f, outlet.clone()));
+        let feed = shared.clone();
+        let run = TaskGroup::builder()
+            .name("map_concurrent")
+            .run(async move |g| {
+                for worker in 0..workers {
+                    let shared = shared.clone();
+                    TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
+                        let (feed, f, outlet) = &*shared;
+                        loop {
+                            // The place is the item's from here on; the consumer gives it back.
+                            let _ = Wait::new(&*outlet.window, ()).await;
+                            let Some((index, item)) = feed.next(worker) else {
+                                break;
+                            };
+                            let value = f(item).await?;
+                            outlet.push(worker, index, value);
+                        }
+                        // The place that got no item serves another worker, to find the same.
+                        outlet.window.lock().add(1);
+                        Ok(())
+                    });
+                }
+                Ok(())
+            });
+        let run = async move { run.await.map_err(|error| feed.0.name_failures(error)) };
+        Self {
+            run: Some(Box::pin(run)),
+            end: None,
+            outlet,
+            window,
+        }
+    }
+}
+
+impl<U, E> Workers<U, E> {
+    /// Lets the workers go on with as many items as were consumed.
+    fn give_back(&self, consumed: &mut usize) {
+        if *consumed > 0 {
+            self.outlet.window.lock().add(std::mem::take(consumed));
+        }
+    }
+
+    /// More values, or how the group ended once they are all given.
+    fn poll_more(
+        &mut self,
+        into: &mut VecDeque<(usize, U)>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<(), GroupError<E>>>> {
+        self.outlet.take_all(into);
+        if !into.is_empty() {
+            return Poll::Ready(None);
+        }
+        if let Some(run) = &mut self.run {
+            self.outlet.park(cx.waker());
+            if let Poll::Ready(end) = run.as_mut().poll(cx) {
+                self.run = None;
+                self.end = Some(end);
+            }
+            self.outlet.take_all(into);
+            if !into.is_empty() {
+                return Poll::Ready(None);
+            }
+            if self.run.is_some() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Some(self.end.take().unwrap_or(Ok(()))))
+    }
+}
+
+impl<U, E> fmt::Debug for Unordered<U, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unordered")
+            .field("ready", &self.ready.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<U, E> fmt::Debug for Ordered<U, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ordered")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Nothing in them is pinned but what has a box of its own.
+impl<U, E> Unpin for Unordered<U, E> {}
+impl<U, E> Unpin for Ordered<U, E> {}

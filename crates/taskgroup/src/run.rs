@@ -1,0 +1,318 @@
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+use shibuya_cancel::Reason;
+use shibuya_cancel::raw::{Bound, Node, Timer, Timestamp, bound, enter, scope};
+use tokio::runtime::Handle;
+
+use crate::builder::Builder;
+use crate::core::{AnyError, Core, stragglers};
+use crate::error::{Cause, Failure, GroupError, Report, Straggler};
+use crate::limit::Free;
+use crate::{OnPanic, Panic, TaskGroup};
+
+pin_project! {
+    /// The future of [`TaskGroup::run`]: it drives the group's body and sees its tasks to their end.
+    ///
+    /// **Dropping it** cancels the group and has its tasks dropped at their next poll, without
+    /// waiting for that.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<T, E, F, Fut> {
+        start: Option<(Builder<E>, F)>,
+        location: &'static Location<'static>,
+        #[pin]
+        body: Option<Fut>,
+        value: Option<T>,
+        node: Option<Arc<Node>>,
+        // The group's own deadline; one from further out is enforced there.
+        at: Timestamp,
+        // First waits for the deadline, then for the end of the grace.
+        #[pin]
+        timer: Timer,
+        grace_ends: Option<Timestamp>,
+        on_panic: OnPanic,
+        aborted: Vec<Straggler>,
+        over: bool,
+    }
+
+    impl<T, E, F, Fut> PinnedDrop for Run<T, E, F, Fut> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            if *this.over {
+                return;
+            }
+            let Some(node) = this.node.clone() else { return };
+            node.abort(Reason::Dropped);
+            // A panic in the body's destructor goes on, yet not before the tasks are accounted for.
+            let dropped = drop_inside(this.body.as_mut(), this.node);
+            core(&node).orphan(&node);
+            node.end();
+            if let Err(payload) = dropped {
+                if !std::thread::panicking() {
+                    std::panic::resume_unwind(payload);
+                }
+            }
+        }
+    }
+}
+
+impl<T, E, F, Fut> Run<T, E, F, Fut> {
+    pub(crate) fn new(builder: Builder<E>, body: F, location: &'static Location<'static>) -> Self {
+        Self {
+            on_panic: builder.on_panic,
+            start: Some((builder, body)),
+            location,
+            body: None,
+            value: None,
+            node: None,
+            at: Timestamp::NEVER,
+            timer: Timer::new(),
+            grace_ends: None,
+            aborted: Vec::new(),
+            over: false,
+        }
+    }
+}
+
+impl<T, E, F, Fut> Future for Run<T, E, F, Fut>
+where
+    E: Send + 'static,
+    F: FnOnce(TaskGroup<E>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, GroupError<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.node.is_none() {
+            self.as_mut().start();
+        }
+        let node = self.node.clone().expect("made by `start`");
+        node.drive(cx.waker());
+        if self.body.is_some() && !node.is_aborted() {
+            self.as_mut().poll_body(cx);
+        }
+        loop {
+            if node.is_aborted() && self.body.is_some() {
+                self.as_mut().cut_body();
+            }
+            if self.body.is_none() && core(&node).try_close() {
+                return Poll::Ready(self.conclude());
+            }
+            if node.is_aborted() {
+                // The last task to end wakes us.
+                return Poll::Pending;
+            }
+            std::task::ready!(self.as_mut().poll_timer(&node, cx));
+        }
+    }
+}
+
+impl<T, E, F, Fut> Run<T, E, F, Fut>
+where
+    E: Send + 'static,
+    F: FnOnce(TaskGroup<E>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    /// Makes the group's node, inside the scope in force here, and the body.
+    fn start(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        let (builder, body) = this.start.take().expect("`Run` polled after it was done");
+        let Ok(runtime) = Handle::try_current() else {
+            panic!(
+                "a task group needs a Tokio runtime: the one made at {} is polled outside of any",
+                this.location
+            )
+        };
+        let now = Timestamp::now();
+        *this.at = builder.at.min(now.after(builder.limit_time));
+        let bound = Bound::new(*this.at, builder.grace.is_zero()).min(bound());
+        let slots = builder.limit.map(Free::slots);
+        let core = Core::new(
+            builder.name,
+            this.location,
+            builder.on_error,
+            slots,
+            runtime,
+        );
+        let node = match scope() {
+            Some(outer) => Node::child(outer, bound, builder.grace, core),
+            None => Node::root(bound, builder.grace, core),
+        };
+        let group = TaskGroup::new(node.clone());
+        let node: Arc<Node> = node;
+        *this.node = Some(node.clone());
+        if *this.at <= now {
+            expire(&node);
+        }
+        let inside = enter(this.node, bound);
+        let made = catch_unwind(AssertUnwindSafe(|| body(group)));
+        drop(inside);
+        match made {
+            Ok(body) => this.body.set(Some(body)),
+            Err(payload) => fail(&node, Cause::Panic(Panic::new(payload))),
+        }
+    }
+
+    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+        let mut this = self.project();
+        let bound = this
+            .node
+            .as_ref()
+            .map_or(Bound::NONE, |node| node.bound())
+            .min(bound());
+        let inside = enter(this.node, bound);
+        let polled = catch_unwind(AssertUnwindSafe(|| {
+            let polled = this.body.as_mut().as_pin_mut().map(|body| body.poll(cx));
+            if let Some(Poll::Ready(_)) = polled {
+                this.body.set(None);
+            }
+            polled
+        }));
+        drop(inside);
+        let node = this.node.as_ref().expect("put back by the guard");
+        match polled {
+            Ok(Some(Poll::Ready(Ok(value)))) => *this.value = Some(value),
+            Ok(Some(Poll::Ready(Err(error)))) => fail(node, Cause::Error(Box::new(error))),
+            Ok(_) => {}
+            Err(payload) => {
+                fail(node, Cause::Panic(Panic::new(payload)));
+                let _ = drop_inside(this.body, this.node);
+            }
+        }
+    }
+
+    fn cut_body(self: Pin<&mut Self>) {
+        let this = self.project();
+        if let Err(payload) = drop_inside(this.body, this.node) {
+            let node = this.node.as_ref().expect("put back by the guard");
+            fail(node, Cause::Panic(Panic::new(payload)));
+        }
+    }
+
+    /// Ready when the deadline or the end of the grace has changed the group's state.
+    fn poll_timer(self: Pin<&mut Self>, node: &Arc<Node>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if node.is_origin() {
+            let ends = *this.grace_ends.get_or_insert_with(|| {
+                this.timer.as_mut().disarm();
+                Timestamp::now().after(node.grace())
+            });
+            std::task::ready!(this.timer.poll(ends, cx));
+            *this.aborted = stragglers(node);
+            for task in &*this.aborted {
+                tracing::warn!(%task, "aborted: still at work when the grace was over");
+            }
+            node.abort(Reason::Requested);
+            return Poll::Ready(());
+        }
+        if bound().covers(*this.at) {
+            return Poll::Pending;
+        }
+        std::task::ready!(this.timer.poll(*this.at, cx));
+        expire(node);
+        Poll::Ready(())
+    }
+
+    fn conclude(self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let this = self.project();
+        *this.over = true;
+        let node = this.node.as_ref().expect("the group was started");
+        node.end();
+        let core = core(node);
+        let failures = core.take_failures();
+        let mut kept = failures.kept.into_iter().map(typed::<E>);
+        let first = match kept.next() {
+            Some(first) => first,
+            None => match this.value.take() {
+                Some(value) => return Ok(value),
+                None => {
+                    let reason = node.reason().unwrap_or(Reason::Requested);
+                    typed(core.own_failure("body".into(), Cause::Cancelled(reason)))
+                }
+            },
+        };
+        let error = GroupError::new(Report {
+            name: core.name.clone(),
+            first,
+            later: kept.collect(),
+            dropped: failures.dropped,
+            aborted: std::mem::take(this.aborted),
+        });
+        if *this.on_panic == OnPanic::Resume {
+            return Err(error.resume_panic());
+        }
+        Err(error)
+    }
+}
+
+impl<E> GroupError<E> {
+    /// Goes on with the first panic, if there is one among the failures.
+    fn resume_panic(self) -> Self {
+        if !self
+            .iter()
+            .any(|failure| matches!(failure.cause, Cause::Panic(_)))
+        {
+            return self;
+        }
+        for failure in self.into_failures() {
+            if let Cause::Panic(panic) = failure.cause {
+                panic.resume();
+            }
+        }
+        unreachable!("one of the failures is a panic")
+    }
+}
+
+fn core(node: &Node) -> &Core {
+    Core::of(node).expect("a group's node has a core")
+}
+
+/// The body's failure.
+fn fail(node: &Node, cause: Cause<AnyError>) {
+    let core = core(node);
+    core.fail(node, core.own_failure("body".into(), cause), false);
+}
+
+/// The deadline has passed: that is a failure, and it ends the group also where failures are
+/// collected.
+fn expire(node: &Node) {
+    let core = core(node);
+    let name = if core.name.is_unnamed() {
+        "task group".into()
+    } else {
+        core.name.clone()
+    };
+    core.note(core.own_failure(name, Cause::Deadline), false);
+    node.cancel(Reason::Deadline);
+}
+
+fn typed<E: 'static>(failure: Failure<AnyError>) -> Failure<E> {
+    let Failure {
+        id,
+        name,
+        location,
+        elapsed,
+        cause,
+    } = failure;
+    Failure {
+        id,
+        name,
+        location,
+        elapsed,
+        cause: cause.typed(),
+    }
+}
+
+/// Destructors see the scope that they run in.
+fn drop_inside<F>(
+    mut fut: Pin<&mut Option<F>>,
+    node: &mut Option<Arc<Node>>,
+) -> std::thread::Result<()> {
+    let bound = node.as_ref().map_or(Bound::NONE, |node| node.bound());
+    let _inside = enter(node, bound);
+    catch_unwind(AssertUnwindSafe(|| fut.set(None)))
+}

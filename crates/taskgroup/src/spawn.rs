@@ -1,0 +1,279 @@
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use shibuya_cancel::raw::{Node, enter};
+use shibuya_cancel::{CancelScope, Deadline, timeout};
+
+use crate::child::Child;
+use crate::error::Cause;
+use crate::limit::{Slot, Slots, Slotted, TakeSlot};
+use crate::task::TaskInfo;
+use crate::{Name, Task, TaskGroup, TrySpawnError};
+
+/// A task to be, from [`TaskGroup::task`].
+#[must_use = "a builder does nothing until it spawns"]
+pub struct TaskBuilder<'g, E> {
+    group: &'g TaskGroup<E>,
+    name: Name,
+    location: &'static Location<'static>,
+    limit: Duration,
+}
+
+impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
+    pub(crate) fn new(
+        group: &'g TaskGroup<E>,
+        name: Name,
+        location: &'static Location<'static>,
+    ) -> Self {
+        Self {
+            group,
+            name,
+            location,
+            limit: Duration::MAX,
+        }
+    }
+
+    /// Fails the task when it has run for `limit`, counted from its first poll, with
+    /// [`Cause::Deadline`].
+    ///
+    /// A blocking task can't be dropped: it sees its deadline as
+    /// [`remaining`](shibuya_cancel::remaining) time, and goes on.
+    pub fn timeout(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Spawns it; see [`TaskGroup::spawn`].
+    pub fn spawn<T, F>(self, fut: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let slots = self.group.core().slots.clone();
+        self.spawn_by(slots.map_or(Turn::Now, Turn::Wait), fut)
+    }
+
+    /// Waits for a free slot and spawns it; see [`TaskGroup::spawn_ready`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped before it completes, the task was not spawned and no slot is lost.
+    pub fn spawn_ready<T, F>(self, fut: F) -> SpawnReady<'g, E, F>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let slot = self.group.core().slots.clone().map(TakeSlot::new);
+        SpawnReady {
+            task: Some((self, fut)),
+            slot,
+        }
+    }
+
+    /// Spawns it if it can run now; see [`TaskGroup::try_spawn`].
+    ///
+    /// # Errors
+    ///
+    /// [`TrySpawnError`] with the future.
+    pub fn try_spawn<T, F>(self, fut: F) -> Result<Task<T, E>, TrySpawnError<F>>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.group.is_cancelled() {
+            return Err(TrySpawnError::Closed(fut));
+        }
+        let core = self.group.core();
+        let turn = match &core.slots {
+            None => Turn::Now,
+            Some(slots) => match Slot::try_take(slots) {
+                Some(slot) => Turn::Taken(slot),
+                None => return Err(TrySpawnError::Full(fut)),
+            },
+        };
+        if !core.enter() {
+            return Err(TrySpawnError::Closed(fut));
+        }
+        Ok(self.entered(turn, fut))
+    }
+
+    /// Spawns a closure that blocks; see [`TaskGroup::spawn_blocking`].
+    pub fn spawn_blocking<T, F>(self, f: F) -> Task<T, E>
+    where
+        F: FnOnce(&CancelScope) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+    {
+        let runtime = self.group.core().runtime.clone();
+        self.spawn(async move {
+            // Polled as a child, so the scope is the task's.
+            let node = shibuya_cancel::raw::scope().expect("a child runs in its scope");
+            let bound = shibuya_cancel::raw::bound().unenforced();
+            // From here on it can't be aborted, since the thread can't be.
+            node.shield();
+            let closure = runtime.spawn_blocking(move || {
+                let scope = CancelScope::from(node.clone());
+                let mut node = Some(node);
+                let _inside = enter(&mut node, bound);
+                f(&scope)
+            });
+            match closure.await {
+                Ok(result) => result,
+                Err(error) => match error.try_into_panic() {
+                    Ok(payload) => std::panic::resume_unwind(payload),
+                    // The runtime shut down before the closure began, and drops us next.
+                    Err(_) => std::future::pending().await,
+                },
+            }
+        })
+    }
+
+    fn spawn_by<T, F>(self, turn: Turn, fut: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+    {
+        if !self.group.core().enter() {
+            return Task::new(self.into_node(), None);
+        }
+        self.entered(turn, fut)
+    }
+
+    /// For a task that [entered](crate::core::Core::enter) the group.
+    fn entered<T, F>(self, turn: Turn, fut: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, E>> + Send + 'static,
+        T: Send + 'static,
+    {
+        if self.limit == Duration::MAX {
+            self.in_turn(turn, Plain { fut })
+        } else {
+            let limit = self.limit;
+            self.in_turn(
+                turn,
+                Timed {
+                    limit,
+                    fut: Some(fut),
+                    running: None,
+                },
+            )
+        }
+    }
+
+    fn in_turn<T, F>(self, turn: Turn, fut: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, Cause<E>>> + Send + 'static,
+        T: Send + 'static,
+    {
+        match turn {
+            Turn::Now => self.start(fut),
+            Turn::Wait(slots) => self.start(Slotted::waiting(slots, fut)),
+            Turn::Taken(slot) => self.start(Slotted::with(slot, fut)),
+        }
+    }
+
+    /// Registers, then spawns. No lock is held: on a runtime that shuts down, Tokio drops the future
+    /// within the call.
+    fn start<T, F>(self, fut: F) -> Task<T, E>
+    where
+        F: Future<Output = Result<T, Cause<E>>> + Send + 'static,
+        T: Send + 'static,
+    {
+        let group = self.group;
+        let node = self.into_node();
+        let handle = group.core().runtime.spawn(Child::new(node.clone(), fut));
+        Task::new(node, Some(handle))
+    }
+
+    fn into_node(self) -> Arc<Node<TaskInfo>> {
+        let group = self.group.node();
+        let (bound, grace) = (group.bound(), group.grace());
+        Node::child(group, bound, grace, TaskInfo::new(self.name, self.location))
+    }
+}
+
+/// When a task may start.
+enum Turn {
+    Now,
+    /// Once it has a slot.
+    Wait(Arc<Slots>),
+    /// It has one.
+    Taken(Slot),
+}
+
+pin_project! {
+    /// A task's future as it is, which adds nothing to its size.
+    struct Plain<F> {
+        #[pin]
+        fut: F,
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Future for Plain<F> {
+    type Output = Result<T, Cause<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().fut.poll(cx).map_err(Cause::Error)
+    }
+}
+
+pin_project! {
+    /// A task's future with a time-out that begins with its first poll, not in the line for a slot.
+    struct Timed<F> {
+        limit: Duration,
+        fut: Option<F>,
+        #[pin]
+        running: Option<Deadline<F>>,
+    }
+}
+
+impl<T, E, F: Future<Output = Result<T, E>>> Future for Timed<F> {
+    type Output = Result<T, Cause<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if let Some(fut) = this.fut.take() {
+            this.running.set(Some(timeout(*this.limit, fut)));
+        }
+        let running = this.running.as_pin_mut().expect("set by the first poll");
+        Poll::Ready(match ready!(running.poll(cx)) {
+            Ok(result) => result.map_err(Cause::Error),
+            Err(_) => Err(Cause::Deadline),
+        })
+    }
+}
+
+/// The future of [`TaskGroup::spawn_ready`].
+#[must_use = "futures do nothing unless polled"]
+pub struct SpawnReady<'g, E, F> {
+    task: Option<(TaskBuilder<'g, E>, F)>,
+    slot: Option<TakeSlot>,
+}
+
+impl<T, E, F> Future for SpawnReady<'_, E, F>
+where
+    F: Future<Output = Result<T, E>> + Send + 'static,
+    E: Send + 'static,
+    T: Send + 'static,
+{
+    type Output = Task<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Task<T, E>> {
+        let turn = match &mut self.slot {
+            None => Turn::Now,
+            Some(slot) => Turn::Taken(ready!(Pin::new(slot).poll(cx))),
+        };
+        let (task, fut) = self
+            .task
+            .take()
+            .expect("`SpawnReady` polled after it was done");
+        Poll::Ready(task.spawn_by(turn, fut))
+    }
+}
+
+/// The future to be spawned is moved, never pinned here.
+impl<E, F> Unpin for SpawnReady<'_, E, F> {}

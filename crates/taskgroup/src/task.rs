@@ -1,0 +1,301 @@
+use std::fmt;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use shibuya_cancel::Reason;
+use shibuya_cancel::raw::{Node, Timestamp, with_scope};
+use tokio::task::JoinHandle;
+
+use crate::core::Core;
+use crate::error::Cause;
+use crate::{Name, OnError, Outcome};
+
+/// The number of a task, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(u64);
+
+impl TaskId {
+    pub(crate) fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// What is known of a task, as the owner of its node in the tree of scopes.
+pub(crate) struct TaskInfo {
+    pub(crate) id: TaskId,
+    pub(crate) name: Name,
+    pub(crate) location: &'static Location<'static>,
+    pub(crate) created: Timestamp,
+    fate: AtomicU8,
+}
+
+/// The failure was reported to the group.
+const FAILED: u8 = 1;
+/// The handle is gone, so nobody will ask for the outcome.
+const UNWATCHED: u8 = 2;
+
+impl TaskInfo {
+    pub(crate) fn new(name: Name, location: &'static Location<'static>) -> Self {
+        let (id, created) = (TaskId::next(), Timestamp::now());
+        Self {
+            id,
+            name,
+            location,
+            created,
+            fate: AtomicU8::new(0),
+        }
+    }
+
+    /// Gives whether somebody may still ask for the failure.
+    pub(crate) fn fail(&self) -> bool {
+        self.fate.fetch_or(FAILED, Ordering::AcqRel) & UNWATCHED == 0
+    }
+
+    /// Gives whether there is a failure that nobody will ask for.
+    fn unwatch(&self) -> bool {
+        self.fate.fetch_or(UNWATCHED, Ordering::AcqRel) & FAILED != 0
+    }
+
+    fn has_failed(&self) -> bool {
+        self.fate.load(Ordering::Acquire) & FAILED != 0
+    }
+}
+
+/// A task of a [`TaskGroup`](crate::TaskGroup), and the future of its value.
+///
+/// Dropping it changes nothing: the task goes on, and the group waits for it.
+///
+/// A task that fails cancels its group, and whoever awaits it inside the group is dropped with the
+/// rest; so there is a value or nobody to miss it. Where failures are
+/// [collected](OnError::Collect), or the task may be aborted, ask for the
+/// [`outcome`](Self::outcome).
+///
+/// # Cancel safety
+///
+/// Awaiting `&mut task` can be given up and taken up again; the value stays.
+///
+/// # Panics
+///
+/// When there will never be a value and the one who awaits it goes on: the task failed and it is
+/// awaited outside of its group, or in one that collects failures; or the task alone was aborted.
+/// The message names the task.
+pub struct Task<T, E> {
+    handle: Option<JoinHandle<Option<T>>>,
+    node: Arc<Node<TaskInfo>>,
+    error: PhantomData<fn() -> E>,
+}
+
+impl<T, E> Task<T, E> {
+    pub(crate) fn new(node: Arc<Node<TaskInfo>>, handle: Option<JoinHandle<Option<T>>>) -> Self {
+        Self {
+            handle,
+            node,
+            error: PhantomData,
+        }
+    }
+
+    /// The task's number, unique in the process.
+    pub fn id(&self) -> TaskId {
+        self.node.owner().id
+    }
+
+    /// The task's name.
+    pub fn name(&self) -> &Name {
+        &self.node.owner().name
+    }
+
+    /// Whether the task has ended, one way or another.
+    pub fn is_finished(&self) -> bool {
+        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
+    }
+
+    /// Asks this one task to stop: [`cancelled`](shibuya_cancel::cancelled) and
+    /// [`check`](shibuya_cancel::check) answer inside. Its group goes on.
+    pub fn cancel(&self, why: Reason) {
+        self.node.request(why);
+    }
+
+    /// Has this one task dropped at its next poll. That is no failure: its group goes on.
+    ///
+    /// A blocking task can't be dropped: it is only asked, as by [`cancel`](Self::cancel).
+    pub fn abort(&self) {
+        self.node.abort(Reason::Requested);
+    }
+
+    /// Waits for the end of the task, however it ends, and takes its value or failure.
+    ///
+    /// In a group that [collects](OnError::Collect) failures, one that is taken here is yours, and
+    /// the group no longer reports it. In all others a failure cancels the group, and with it who
+    /// waits here.
+    ///
+    /// # Cancel safety
+    ///
+    /// `(&mut task).outcome()` can be given up and taken up again: the outcome is taken only when
+    /// it is given.
+    ///
+    /// # Panics
+    ///
+    /// When the task failed, its group does not collect failures, and this is awaited outside of
+    /// the group.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use shibuya_taskgroup::{OnError, Outcome, TaskGroup};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let sum = TaskGroup::builder().on_error(OnError::Collect).run(async |g| {
+    ///     let mut tasks: Vec<_> = ["1", "two", "3"]
+    ///         .into_iter()
+    ///         .map(|text| g.spawn(async move { text.parse::<i32>() }))
+    ///         .collect();
+    ///     let mut sum = 0;
+    ///     for task in &mut tasks {
+    ///         match task.outcome().await {
+    ///             Outcome::Ok(number) => sum += number,
+    ///             other => assert!(other.is_err()),
+    ///         }
+    ///     }
+    ///     Ok(sum)
+    /// });
+    /// assert_eq!(sum.await.unwrap(), 4);
+    /// # }
+    /// ```
+    pub fn outcome(&mut self) -> TaskOutcome<'_, T, E> {
+        TaskOutcome { task: self }
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End<T>> {
+        let value = match &mut self.handle {
+            // An error means that the runtime dropped the task: no value either.
+            Some(handle) => ready!(Pin::new(handle).poll(cx)).ok().flatten(),
+            None => None,
+        };
+        self.handle = None;
+        Poll::Ready(match value {
+            Some(value) => End::Value(value),
+            None if self.node.owner().has_failed() => End::Failed,
+            None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
+        })
+    }
+
+    fn group(&self) -> &Arc<Node> {
+        self.node
+            .parent()
+            .expect("a task's node has its group's above")
+    }
+
+    fn core(&self) -> &Core {
+        Core::of(self.group()).expect("a task's group has a core")
+    }
+
+    /// There is no value. Within a group that is going down, so is who asks; elsewhere it is a bug
+    /// to wait for it.
+    #[cold]
+    fn missing<R>(&self, why: &str) -> Poll<R> {
+        if self.group().is_cancelled() && is_inside(self.group()) {
+            return Poll::Pending;
+        }
+        let task = self.node.owner();
+        panic!(
+            "task `{}`, spawned at {}, has no value: it {why}; await its `outcome()` instead",
+            task.name, task.location
+        );
+    }
+}
+
+enum End<T> {
+    Value(T),
+    Failed,
+    Cancelled(Reason),
+}
+
+/// Whether the code that runs here belongs to that group.
+fn is_inside(group: &Arc<Node>) -> bool {
+    with_scope(|scope| {
+        let mut scope = scope;
+        while let Some(node) = scope {
+            if Arc::ptr_eq(node, group) {
+                return true;
+            }
+            scope = node.parent();
+        }
+        false
+    })
+}
+
+impl<T, E> Future for Task<T, E> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(self.poll_end(cx)) {
+            End::Value(value) => Poll::Ready(value),
+            End::Failed => self.missing("failed"),
+            End::Cancelled(reason) => self.missing(&format!("was cancelled ({reason})")),
+        }
+    }
+}
+
+impl<T, E> Unpin for Task<T, E> {}
+
+impl<T, E> Drop for Task<T, E> {
+    fn drop(&mut self) {
+        if self.node.owner().unwatch() {
+            self.core().unwatch(self.id());
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for Task<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task")
+            .field("id", &self.id())
+            .field("name", self.name())
+            .field("finished", &self.is_finished())
+            .finish()
+    }
+}
+
+/// The future of [`Task::outcome`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct TaskOutcome<'a, T, E> {
+    task: &'a mut Task<T, E>,
+}
+
+impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
+    type Output = Outcome<T, E>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<T, E>> {
+        let task = &mut *self.task;
+        match ready!(task.poll_end(cx)) {
+            End::Value(value) => Poll::Ready(Outcome::Ok(value)),
+            End::Cancelled(reason) => Poll::Ready(Outcome::Cancelled(reason)),
+            End::Failed if task.core().on_error == OnError::CancelSiblings => {
+                task.missing("failed")
+            }
+            End::Failed => match task.core().take_failure(task.id()).map(Cause::typed) {
+                Some(Cause::Error(error)) => Poll::Ready(Outcome::Err(error)),
+                Some(Cause::Panic(panic)) => Poll::Ready(Outcome::Panicked(panic)),
+                Some(Cause::Deadline) => Poll::Ready(Outcome::Cancelled(Reason::Deadline)),
+                // Taken before, or reported by a group that is over.
+                Some(Cause::Cancelled(_)) | None => {
+                    task.missing("failed, and the group has reported it")
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The book's programs, and the README's, as doctests: `cargo test -p shibuya-book --doc`.
+//!
+//! A chapter is listed twice, here and in `src/en/SUMMARY.md`; `tests/chapters.rs` sees to it that neither forgets one.
+#![forbid(unsafe_code)]
+#![cfg(doctest)]
+
+#[doc = include_str!("../README.md")]
+mod readme {}
+
+#[doc = include_str!("src/en/introduction.md")]
+mod en_introduction {}
+
+#[doc = include_str!("src/en/tasks-and-groups.md")]
+mod en_tasks_and_groups {}
+
+#[doc = include_str!("src/en/deadlines-and-cancellation.md")]
+mod en_deadlines_and_cancellation {}
+
+#[doc = include_str!("src/en/performance.md")]
+mod en_performance {}

@@ -1,0 +1,30 @@
+//! A link checker, built from Shibuya's patterns. Its parts, from the outside in:
+//!
+//! | file | idea |
+//! |---|---|
+//! | `main.rs`, `args.rs` | the command line, signals, the exit status |
+//! | `crawl.rs` | the engine: a bounded group of tasks and the coordinator that feeds it |
+//! | `frontier.rs`, `survey.rs` | what is known, and what is next |
+//! | `visit.rs` | the work of one task |
+//! | `fetch.rs`, `pace.rs` | one request and its redirects; so many per second |
+//! | `scope.rs`, `robots.rs` | what may be visited |
+//! | `links.rs`, `charset.rs` | what a page says |
+//! | `report.rs`, `progress.rs` | what people see |
+//! | `site.rs` | the demo site |
+
+#![forbid(unsafe_code)]
+
+pub mod args;
+pub mod charset;
+pub mod crawl;
+pub mod fetch;
+pub mod frontier;
+pub mod links;
+pub mod pace;
+pub mod progress;
+pub mod report;
+pub mod robots;
+pub mod scope;
+pub mod site;
+mod survey;
+pub mod visit;

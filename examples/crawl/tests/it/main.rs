@@ -1,0 +1,12 @@
+//! The binary, run against servers on loopback.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod demo;
+mod faults;
+#[cfg(unix)]
+mod interrupt;
+mod pages;
+mod run;
+mod server;
