@@ -129,8 +129,15 @@ impl<S: Serve> WaitList<S> {
     }
 
     /// Settles waiters from the head for as long as it goes, and wakes them batch by batch, always with the lock free.
-    pub(crate) fn serve<'a>(&'a self, core: MutexGuard<'a, Core<S>>) {
-        let mut served = WakeBatch::new();
+    pub(crate) fn serve<'a>(&'a self, mut core: MutexGuard<'a, Core<S>>) {
+        // Most unlocks end here: the head can't be served yet.
+        if let Some(first) = core.settle_head() {
+            self.serve_on(core, first);
+        }
+    }
+
+    fn serve_on<'a>(&'a self, core: MutexGuard<'a, Core<S>>, first: Waker) {
+        let mut served = WakeBatch::new(first);
         // A local declared after the batch: when `try_serve` panics, it unlocks before the batch wakes.
         let mut core = core;
         loop {

@@ -2,6 +2,7 @@
 #![cfg(not(shibuya_loom))]
 
 mod auto_traits;
+mod cancel;
 mod close;
 mod fifo;
 mod handover;
