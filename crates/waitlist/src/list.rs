@@ -78,7 +78,8 @@ impl<S: Serve> WaitList<S> {
     /// Locks the state. When the guard drops, waiters are served from the head for as long as the state allows,
     /// the list is unlocked, and then they are woken.
     ///
-    /// Blocks the thread while another holds the lock. Don't hold it across an `.await`.
+    /// Blocks the thread while another holds the lock. Whoever holds the guard must let go of it before anything else with
+    /// this list: locking it again, or polling or dropping one of its waiters, deadlocks.
     pub fn lock(&self) -> Guard<'_, S> {
         Guard::new(self, self.core.lock())
     }
