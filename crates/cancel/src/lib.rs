@@ -11,6 +11,7 @@ mod deadline;
 mod error;
 pub mod header;
 mod in_scope;
+mod lineage;
 mod name;
 mod node;
 mod reason;
