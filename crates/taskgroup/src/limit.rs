@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
 use shibuya_waitlist::{Serve, Wait, WaitList};
@@ -91,11 +91,17 @@ enum Stage {
 }
 
 impl<F> Slotted<F> {
-    pub(crate) fn waiting(slots: Arc<Slots>, fut: F) -> Self {
-        Self {
-            fut,
-            slot: Stage::Waiting(TakeSlot::new(slots)),
-        }
+    /// Takes a slot, or a place in the line, at once: tasks start in the order in which they were
+    /// spawned, in whatever order the runtime polls them.
+    pub(crate) fn in_line(slots: Arc<Slots>, fut: F) -> Self {
+        let mut take = TakeSlot::new(slots);
+        // A spawned task is polled soon anyway, and brings its waker then.
+        let mut cx = Context::from_waker(Waker::noop());
+        let slot = match Pin::new(&mut take).poll(&mut cx) {
+            Poll::Ready(slot) => Stage::Taken(slot),
+            Poll::Pending => Stage::Waiting(take),
+        };
+        Self { fut, slot }
     }
 
     pub(crate) fn with(slot: Slot, fut: F) -> Self {

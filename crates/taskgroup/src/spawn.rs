@@ -173,7 +173,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     {
         match turn {
             Turn::Now => self.start(fut),
-            Turn::Wait(slots) => self.start(Slotted::waiting(slots, fut)),
+            Turn::Wait(slots) => self.start(Slotted::in_line(slots, fut)),
             Turn::Taken(slot) => self.start(Slotted::with(slot, fut)),
         }
     }
