@@ -1,12 +1,13 @@
 use std::any::Any;
 use std::future::Future;
+use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Node, Timestamp, enter};
+use shibuya_cancel::raw::{Bound, Node, Timestamp, enter};
 
 use crate::Panic;
 use crate::core::{AnyError, Core};
@@ -84,6 +85,12 @@ where
                 cut(this.fut, this.node);
                 Poll::Ready(None)
             }
+            Ok(Poll::Ready(Ok(value))) if needs_drop::<T>() && is_unwatched(this.node) => {
+                // Tokio would drop it after the report, when the group may be over.
+                let panic = in_scope(this.node, || drop(value)).err();
+                report(this.node, panic.map(Cause::panic));
+                Poll::Ready(None)
+            }
             Ok(Poll::Ready(Ok(value))) => {
                 report(this.node, None);
                 Poll::Ready(Some(value))
@@ -94,8 +101,8 @@ where
             }
             Err(payload) => {
                 // What is left of the future goes in its scope, too; one panic is told.
-                let _ = drop_inside(this.fut, this.node);
-                report(this.node, Some(Cause::Panic(Panic::new(payload))));
+                let _ = in_scope(this.node, || this.fut.set(None));
+                report(this.node, Some(Cause::panic(payload)));
                 Poll::Ready(None)
             }
         }
@@ -103,23 +110,24 @@ where
 }
 
 /// Ends a child that has no value to give.
-fn cut<F>(fut: Pin<&mut Option<F>>, node: &mut Option<Arc<Node>>) {
+fn cut<F>(mut fut: Pin<&mut Option<F>>, node: &mut Option<Arc<Node>>) {
     if node.is_some() {
-        let panic = drop_inside(fut, node).err();
-        report(node, panic.map(|payload| Cause::Panic(Panic::new(payload))));
+        let panic = in_scope(node, || fut.set(None)).err();
+        report(node, panic.map(Cause::panic));
     }
 }
 
 /// Destructors see the scope that they run in.
-fn drop_inside<F>(
-    mut fut: Pin<&mut Option<F>>,
-    node: &mut Option<Arc<Node>>,
-) -> Result<(), Box<dyn Any + Send>> {
-    let bound = node
-        .as_ref()
-        .map_or(shibuya_cancel::raw::Bound::NONE, |node| node.bound());
+fn in_scope(node: &mut Option<Arc<Node>>, f: impl FnOnce()) -> std::thread::Result<()> {
+    let bound = node.as_ref().map_or(Bound::NONE, |node| node.bound());
     let _inside = enter(node, bound);
-    catch_unwind(AssertUnwindSafe(|| fut.set(None)))
+    catch_unwind(AssertUnwindSafe(f))
+}
+
+/// Whether the task's handle is gone.
+fn is_unwatched(node: &Option<Arc<Node>>) -> bool {
+    let task = node.as_ref().and_then(|node| node.owner().downcast_ref());
+    task.is_some_and(TaskInfo::is_unwatched)
 }
 
 /// Tells the group, once. The future is gone by now, so nothing of the task outlives the group.
@@ -159,6 +167,10 @@ impl<E: Send + 'static> Cause<E> {
 }
 
 impl Cause<AnyError> {
+    fn panic(payload: Box<dyn Any + Send>) -> Self {
+        Self::Panic(Panic::new(payload))
+    }
+
     /// With its type again.
     pub(crate) fn typed<E: 'static>(self) -> Cause<E> {
         match self {

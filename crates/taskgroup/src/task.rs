@@ -45,6 +45,8 @@ pub(crate) struct TaskInfo {
 const FAILED: u8 = 1;
 /// The handle is gone, so nobody will ask for the outcome.
 const UNWATCHED: u8 = 2;
+/// The handle has given the value.
+const TAKEN: u8 = 4;
 
 impl TaskInfo {
     pub(crate) fn new(name: Name, location: &'static Location<'static>) -> Self {
@@ -68,8 +70,18 @@ impl TaskInfo {
         self.fate.fetch_or(UNWATCHED, Ordering::AcqRel) & FAILED != 0
     }
 
-    fn has_failed(&self) -> bool {
-        self.fate.load(Ordering::Acquire) & FAILED != 0
+    /// Whether nobody will ask for the outcome.
+    pub(crate) fn is_unwatched(&self) -> bool {
+        self.is(UNWATCHED)
+    }
+
+    /// The task is over by now, so the word is its handle's alone.
+    fn take(&self) {
+        self.fate.store(TAKEN, Ordering::Relaxed);
+    }
+
+    fn is(&self, fate: u8) -> bool {
+        self.fate.load(Ordering::Acquire) & fate != 0
     }
 }
 
@@ -185,9 +197,16 @@ impl<T, E> Task<T, E> {
             None => None,
         };
         self.handle = None;
+        let task = self.node.owner();
         Poll::Ready(match value {
-            Some(value) => End::Value(value),
-            None if self.node.owner().has_failed() => End::Failed,
+            Some(value) => {
+                task.take();
+                End::Value(value)
+            }
+            None if task.is(FAILED) => End::Failed,
+            None if task.is(TAKEN) => {
+                panic!("task `{}` was polled after it gave its value", task.name)
+            }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
         })
     }
