@@ -79,7 +79,11 @@ where
     }
 }
 
-/// A map that has not begun, from [`map_concurrent`].
+/// A map that has not begun, from [`map_concurrent`]. Dropping it drops the iterator and the function.
+///
+/// # Cancel safety
+///
+/// Awaited, it is a [`Collect`]: not meant to be taken up again, nothing is leaked.
 #[must_use = "a map does nothing until it is awaited or consumed as a stream"]
 pub struct MapConcurrent<I, F> {
     items: I,
