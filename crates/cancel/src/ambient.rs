@@ -1,14 +1,15 @@
-//! What is in force on this thread right now: the scope, and the deadline within it.
+//! What is in force on this thread right now: the scope, and the deadlines within it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 
 use crate::bound::Bound;
+use crate::limits::Limits;
 use crate::node::Node;
 
 thread_local! {
     static SCOPE: RefCell<Option<Arc<Node>>> = const { RefCell::new(None) };
-    static BOUND: Cell<Bound> = const { Cell::new(Bound::NONE) };
+    static LIMITS: Cell<Limits> = const { Cell::new(Limits::NONE) };
 }
 
 /// The innermost scope; `None` outside of any, and while the thread ends.
@@ -26,33 +27,44 @@ pub fn with_scope<R>(f: impl FnOnce(Option<&Arc<Node>>) -> R) -> R {
 
 /// The deadline in force.
 pub fn bound() -> Bound {
-    BOUND.try_with(Cell::get).unwrap_or(Bound::NONE)
+    limits().bound()
 }
 
-/// Sets the deadline until the guard drops.
-pub(crate) fn enter_bound(bound: Bound) -> EnteredBound {
-    EnteredBound {
-        outer: swap_bound(bound),
+/// The deadlines in force.
+pub fn limits() -> Limits {
+    LIMITS.try_with(Cell::get).unwrap_or(Limits::NONE)
+}
+
+/// Sets the deadlines until the guard drops.
+pub(crate) fn enter_limits(limits: Limits) -> EnteredLimits {
+    EnteredLimits {
+        outer: swap_limits(limits),
     }
 }
 
-pub(crate) struct EnteredBound {
-    outer: Bound,
+pub(crate) struct EnteredLimits {
+    outer: Limits,
 }
 
-impl Drop for EnteredBound {
+impl Drop for EnteredLimits {
     fn drop(&mut self) {
-        swap_bound(self.outer);
+        swap_limits(self.outer);
     }
 }
 
-/// Puts `scope` and `bound` in force until the guard drops. The scope moves into the thread-local
-/// and back, so a poll counts no references.
+/// Puts `scope` and `bound` in force until the guard drops, and nothing else. For what owns all that
+/// it polls, as a task does.
 pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
+    enter_within(scope, Limits::from(bound))
+}
+
+/// Puts `scope` and `limits` in force until the guard drops. The scope moves into the thread-local
+/// and back, so a poll counts no references.
+pub fn enter_within(scope: &mut Option<Arc<Node>>, limits: Limits) -> Entered<'_> {
     swap_scope(scope);
     Entered {
         slot: scope,
-        outer: swap_bound(bound),
+        outer: swap_limits(limits),
     }
 }
 
@@ -60,13 +72,13 @@ pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
 #[must_use = "dropping the guard leaves the scope"]
 pub struct Entered<'a> {
     slot: &'a mut Option<Arc<Node>>,
-    outer: Bound,
+    outer: Limits,
 }
 
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         swap_scope(self.slot);
-        swap_bound(self.outer);
+        swap_limits(self.outer);
     }
 }
 
@@ -74,8 +86,8 @@ fn swap_scope(slot: &mut Option<Arc<Node>>) {
     let _ = SCOPE.try_with(|scope| std::mem::swap(&mut *scope.borrow_mut(), slot));
 }
 
-fn swap_bound(bound: Bound) -> Bound {
-    BOUND
-        .try_with(|current| current.replace(bound))
-        .unwrap_or(Bound::NONE)
+fn swap_limits(limits: Limits) -> Limits {
+    LIMITS
+        .try_with(|current| current.replace(limits))
+        .unwrap_or(Limits::NONE)
 }

@@ -77,9 +77,8 @@ impl<F: Future> Future for CancelAfter<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         loop {
-            let outer = ambient::bound();
             let bound = this.node.as_ref().map_or(Bound::NONE, |node| node.bound());
-            let inside = ambient::enter(this.node, bound.min(outer));
+            let inside = ambient::enter_within(this.node, ambient::limits().seen(bound));
             let value = this.fut.as_mut().poll(cx);
             drop(inside);
             if value.is_ready() {

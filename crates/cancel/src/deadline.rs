@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::Elapsed;
 use crate::ambient;
-use crate::bound::Bound;
 use crate::clock::Timestamp;
 use crate::timer::Timer;
 
@@ -204,11 +203,11 @@ impl<F: Future> Future for Deadline<F> {
             .as_mut()
             .as_pin_mut()
             .expect("`Deadline` polled after it was done");
-        let outer = ambient::bound();
-        if outer.covers(at) {
+        let outer = ambient::limits();
+        if outer.cover(at, cx) {
             return fut.poll(cx).map(Ok);
         }
-        let inside = ambient::enter_bound(Bound::new(at, true).min(outer));
+        let inside = ambient::enter_limits(outer.cut_at(at, cx));
         let value = fut.poll(cx);
         drop(inside);
         if let Poll::Ready(value) = value {

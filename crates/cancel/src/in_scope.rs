@@ -13,6 +13,8 @@ use crate::node::Node;
 pub trait InScope: Future + Sized {
     /// Polls this future in the scope and under the deadline that are in force at this call.
     ///
+    /// A deadline around where it is polled shows inside as well, when it is earlier.
+    ///
     /// It can *see* them ([`check`](crate::check), [`cancelled`](crate::cancelled),
     /// [`remaining`](crate::remaining), and all that looks at them), yet nobody drops it when they
     /// end: that needs an owner, as a task group is, or [`CancelScope::run`](crate::CancelScope::run).
@@ -75,7 +77,8 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _inside = ambient::enter(this.scope, *this.bound);
+        let limits = ambient::limits().seen(*this.bound);
+        let _inside = ambient::enter_within(this.scope, limits);
         this.fut.as_pin_mut().expect("only drop takes it").poll(cx)
     }
 }

@@ -11,6 +11,7 @@ mod deadline;
 mod error;
 pub mod header;
 mod in_scope;
+mod limits;
 mod lineage;
 mod node;
 mod reason;
@@ -33,9 +34,10 @@ pub use scope::{Builder, CancelScope};
 ///
 /// Programs need none of it.
 pub mod raw {
-    pub use crate::ambient::{Entered, bound, enter, scope, with_scope};
+    pub use crate::ambient::{Entered, bound, enter, enter_within, limits, scope, with_scope};
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
+    pub use crate::limits::Limits;
     pub use crate::node::{Node, Owner};
     pub use crate::timer::Timer;
 }

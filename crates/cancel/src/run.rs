@@ -61,9 +61,9 @@ impl<F: Future> Future for Run<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let outer = ambient::bound();
+        let outer = ambient::limits();
         let at = this.scope.bound().at();
-        let ours = !outer.covers(at);
+        let ours = !outer.cover(at, cx);
         if this.node.is_none() {
             *this.node = Some(Node::child(
                 this.scope.clone(),
@@ -89,8 +89,12 @@ impl<F: Future> Future for Run<F> {
                 .as_mut()
                 .as_pin_mut()
                 .expect("`Run` polled after it was done");
-            let enforced = ours && this.scope.grace().is_zero();
-            let inside = ambient::enter(this.node, Bound::new(at, enforced).min(outer));
+            let limits = if ours && this.scope.grace().is_zero() {
+                outer.cut_at(at, cx)
+            } else {
+                outer.seen(this.scope.bound())
+            };
+            let inside = ambient::enter_within(this.node, limits);
             let value = fut.poll(cx);
             drop(inside);
             if let Poll::Ready(value) = value {
