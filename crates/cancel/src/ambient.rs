@@ -1,6 +1,7 @@
 //! What is in force on this thread right now: the scope, and the deadlines within it.
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use crate::bound::Bound;
@@ -65,6 +66,7 @@ pub fn enter_within(scope: &mut Option<Arc<Node>>, limits: Limits) -> Entered<'_
     Entered {
         slot: scope,
         outer: swap_limits(limits),
+        here: PhantomData,
     }
 }
 
@@ -73,6 +75,8 @@ pub fn enter_within(scope: &mut Option<Arc<Node>>, limits: Limits) -> Entered<'_
 pub struct Entered<'a> {
     slot: &'a mut Option<Arc<Node>>,
     outer: Limits,
+    /// It must drop on the thread that it was made on.
+    here: PhantomData<*const ()>,
 }
 
 impl Drop for Entered<'_> {

@@ -61,6 +61,7 @@ impl<F: Future> Future for Run<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
+        assert!(this.fut.is_some(), "`Run` polled after it was done");
         let outer = ambient::limits();
         let at = this.scope.bound().at();
         let ours = !outer.cover(at, cx);
@@ -84,11 +85,7 @@ impl<F: Future> Future for Run<F> {
         let node = this.node.as_ref().expect("made above");
         node.drive(cx.waker());
         if !node.is_aborted() {
-            let fut = this
-                .fut
-                .as_mut()
-                .as_pin_mut()
-                .expect("`Run` polled after it was done");
+            let fut = this.fut.as_mut().as_pin_mut().expect("checked above");
             let limits = if ours && this.scope.grace().is_zero() {
                 outer.cut_at(at, cx)
             } else {

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -175,6 +176,10 @@ impl CancelScope {
         }
     }
 }
+
+// Whatever unwinds leaves the tree as it should be: its locks hold for a few lines that don't panic.
+impl UnwindSafe for CancelScope {}
+impl RefUnwindSafe for CancelScope {}
 
 /// For crates that give nodes to tasks of their own.
 impl From<Arc<Node>> for CancelScope {

@@ -271,9 +271,10 @@ async fn in_scope_sees_the_deadline_and_is_not_cut() {
             assert_eq!(timeout(20 * MS, pending::<()>()).await, Err(elapsed()));
             assert_eq!(remaining(), Some(Duration::ZERO));
         };
-        inside.in_scope()
+        Some(inside.in_scope())
     });
-    tokio::spawn(elsewhere.await.unwrap()).await.unwrap();
+    let carried = elsewhere.await.unwrap().unwrap();
+    tokio::spawn(carried).await.unwrap();
     assert_eq!(start.elapsed(), 20 * MS);
 }
 
