@@ -67,9 +67,9 @@ fn futures_do_not_grow() {
     }
     let sleep = size_of::<tokio::time::Sleep>();
     let sizes = [
-        ("Deadline", beyond::<Deadline<Inner>>(), sleep + 40),
-        ("CancelAfter", beyond::<CancelAfter<Inner>>(), sleep + 40),
-        ("Run", beyond::<Run<Inner>>(), sleep + 72),
+        ("Deadline", beyond::<Deadline<Inner>>(), sleep + 24),
+        ("CancelAfter", beyond::<CancelAfter<Inner>>(), sleep + 24),
+        ("Run", beyond::<Run<Inner>>(), sleep + 64),
         ("Scoped", beyond::<Scoped<Inner>>(), 32),
     ];
     for (name, size, most) in sizes {
