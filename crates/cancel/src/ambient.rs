@@ -3,14 +3,19 @@
 use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Context;
 
 use crate::bound::Bound;
-use crate::limits::Limits;
+use crate::clock::Timestamp;
+use crate::cut::Cut;
 use crate::node::Node;
 
 thread_local! {
     static SCOPE: RefCell<Option<Arc<Node>>> = const { RefCell::new(None) };
-    static LIMITS: Cell<Limits> = const { Cell::new(Limits::NONE) };
+    /// The deadline to be seen. It cuts if a task is polled here, which owns all that is inside.
+    static BOUND: Cell<Bound> = const { Cell::new(Bound::NONE) };
+    /// The deadline that is enforced by one future around another.
+    static CUT: Cell<Cut> = const { Cell::new(Cut::NONE) };
 }
 
 /// The innermost scope; `None` outside of any, and while the thread ends.
@@ -26,46 +31,46 @@ pub fn with_scope<R>(f: impl FnOnce(Option<&Arc<Node>>) -> R) -> R {
     seen.unwrap_or_else(|_| (f.take().expect("not called yet"))(None))
 }
 
-/// The deadline in force.
+/// The deadline in force. It cuts if a task or a group owns all that is polled here; one that merely
+/// runs a future says so to [`covers`] alone, since it may be outlived.
 pub fn bound() -> Bound {
-    limits().bound()
+    BOUND.try_with(Cell::get).unwrap_or(Bound::NONE)
 }
 
-/// The deadlines in force.
-pub fn limits() -> Limits {
-    LIMITS.try_with(Cell::get).unwrap_or(Limits::NONE)
+/// Whether a deadline `at` of what is polled with `cx` would come too late to matter.
+pub fn covers(at: Timestamp, cx: &Context<'_>) -> bool {
+    let cut = CUT.try_with(Cell::get).unwrap_or(Cut::NONE);
+    bound().covers(at) || cut.covers(at, cx)
 }
 
-/// Sets the deadlines until the guard drops.
-pub(crate) fn enter_limits(limits: Limits) -> EnteredLimits {
-    EnteredLimits {
-        outer: swap_limits(limits),
+/// Until the guard drops, what is polled with `cx` sees the deadline `at` and is dropped then, by
+/// the caller.
+pub(crate) fn enter_deadline(at: Timestamp, cx: &Context<'_>) -> EnteredDeadline {
+    EnteredDeadline {
+        bound: swap_bound(Bound::new(at, false).min(bound())),
+        cut: swap_cut(Cut::new(at, cx)),
     }
 }
 
-pub(crate) struct EnteredLimits {
-    outer: Limits,
+pub(crate) struct EnteredDeadline {
+    bound: Bound,
+    cut: Cut,
 }
 
-impl Drop for EnteredLimits {
+impl Drop for EnteredDeadline {
     fn drop(&mut self) {
-        swap_limits(self.outer);
+        swap_bound(self.bound);
+        swap_cut(self.cut);
     }
 }
 
-/// Puts `scope` and `bound` in force until the guard drops, and nothing else. For what owns all that
-/// it polls, as a task does.
-pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
-    enter_within(scope, Limits::from(bound))
-}
-
-/// Puts `scope` and `limits` in force until the guard drops. The scope moves into the thread-local
+/// Puts `scope` and `bound` in force until the guard drops. The scope moves into the thread-local
 /// and back, so a poll counts no references.
-pub fn enter_within(scope: &mut Option<Arc<Node>>, limits: Limits) -> Entered<'_> {
+pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
     swap_scope(scope);
     Entered {
         slot: scope,
-        outer: swap_limits(limits),
+        outer: swap_bound(bound),
         here: PhantomData,
     }
 }
@@ -74,7 +79,7 @@ pub fn enter_within(scope: &mut Option<Arc<Node>>, limits: Limits) -> Entered<'_
 #[must_use = "dropping the guard leaves the scope"]
 pub struct Entered<'a> {
     slot: &'a mut Option<Arc<Node>>,
-    outer: Limits,
+    outer: Bound,
     /// It must drop on the thread that it was made on.
     here: PhantomData<*const ()>,
 }
@@ -82,7 +87,7 @@ pub struct Entered<'a> {
 impl Drop for Entered<'_> {
     fn drop(&mut self) {
         swap_scope(self.slot);
-        swap_limits(self.outer);
+        swap_bound(self.outer);
     }
 }
 
@@ -90,8 +95,13 @@ fn swap_scope(slot: &mut Option<Arc<Node>>) {
     let _ = SCOPE.try_with(|scope| std::mem::swap(&mut *scope.borrow_mut(), slot));
 }
 
-fn swap_limits(limits: Limits) -> Limits {
-    LIMITS
-        .try_with(|current| current.replace(limits))
-        .unwrap_or(Limits::NONE)
+fn swap_bound(bound: Bound) -> Bound {
+    BOUND
+        .try_with(|current| current.replace(bound))
+        .unwrap_or(Bound::NONE)
+}
+
+fn swap_cut(cut: Cut) -> Cut {
+    CUT.try_with(|current| current.replace(cut))
+        .unwrap_or(Cut::NONE)
 }

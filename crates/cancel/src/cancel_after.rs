@@ -78,7 +78,7 @@ impl<F: Future> Future for CancelAfter<F> {
         let mut this = self.project();
         loop {
             let bound = this.node.as_ref().map_or(Bound::NONE, |node| node.bound());
-            let inside = ambient::enter_within(this.node, ambient::limits().seen(bound));
+            let inside = ambient::enter(this.node, bound.min(ambient::bound()));
             let value = this.fut.as_mut().poll(cx);
             drop(inside);
             if value.is_ready() {

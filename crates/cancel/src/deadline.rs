@@ -203,11 +203,10 @@ impl<F: Future> Future for Deadline<F> {
             .as_mut()
             .as_pin_mut()
             .expect("`Deadline` polled after it was done");
-        let outer = ambient::limits();
-        if outer.cover(at, cx) {
+        if ambient::covers(at, cx) {
             return fut.poll(cx).map(Ok);
         }
-        let inside = ambient::enter_limits(outer.cut_at(at, cx));
+        let inside = ambient::enter_deadline(at, cx);
         let value = fut.poll(cx);
         drop(inside);
         if let Poll::Ready(value) = value {

@@ -77,8 +77,7 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let limits = ambient::limits().seen(*this.bound);
-        let _inside = ambient::enter_within(this.scope, limits);
+        let _inside = ambient::enter(this.scope, this.bound.min(ambient::bound()));
         this.fut.as_pin_mut().expect("only drop takes it").poll(cx)
     }
 }

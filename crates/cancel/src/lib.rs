@@ -7,11 +7,11 @@ mod bound;
 mod cancel_after;
 mod cancelled;
 mod clock;
+mod cut;
 mod deadline;
 mod error;
 pub mod header;
 mod in_scope;
-mod limits;
 mod lineage;
 mod node;
 mod reason;
@@ -34,10 +34,9 @@ pub use scope::{Builder, CancelScope};
 ///
 /// Programs need none of it.
 pub mod raw {
-    pub use crate::ambient::{Entered, bound, enter, enter_within, limits, scope, with_scope};
+    pub use crate::ambient::{Entered, bound, covers, enter, scope, with_scope};
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
-    pub use crate::limits::Limits;
     pub use crate::node::{Node, Owner};
     pub use crate::timer::Timer;
 }

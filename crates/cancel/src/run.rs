@@ -62,9 +62,8 @@ impl<F: Future> Future for Run<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         assert!(this.fut.is_some(), "`Run` polled after it was done");
-        let outer = ambient::limits();
         let at = this.scope.bound().at();
-        let ours = !outer.cover(at, cx);
+        let ours = !ambient::covers(at, cx);
         if this.node.is_none() {
             *this.node = Some(Node::child(
                 this.scope.clone(),
@@ -86,14 +85,13 @@ impl<F: Future> Future for Run<F> {
         node.drive(cx.waker());
         if !node.is_aborted() {
             let fut = this.fut.as_mut().as_pin_mut().expect("checked above");
-            let limits = if ours && this.scope.grace().is_zero() {
-                outer.cut_at(at, cx)
-            } else {
-                outer.seen(this.scope.bound())
-            };
-            let inside = ambient::enter_within(this.node, limits);
+            let enforced = ours && this.scope.grace().is_zero();
+            let cut = enforced.then(|| ambient::enter_deadline(at, cx));
+            let bound = this.scope.bound().min(ambient::bound());
+            let inside = ambient::enter(this.node, bound);
             let value = fut.poll(cx);
             drop(inside);
+            drop(cut);
             if let Poll::Ready(value) = value {
                 return Poll::Ready(Ok(value));
             }

@@ -9,7 +9,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use shibuya_cancel::header::InvalidHeader;
-use shibuya_cancel::raw::{Bound, Entered, Limits, Node, Timestamp};
+use shibuya_cancel::raw::{Bound, Entered, Node, Timestamp};
 use shibuya_cancel::{
     Builder, CancelAfter, CancelScope, Cancelled, Deadline, Elapsed, Reason, Run, Scoped,
     TimeoutOr, UntilCancelled,
@@ -28,7 +28,6 @@ assert_impl_all!(Cancelled: Send, Sync, Unpin, Clone, Error);
 assert_impl_all!(Elapsed: Send, Sync, Unpin, Copy, Error);
 assert_impl_all!(InvalidHeader: Send, Sync, Unpin, Copy, Error);
 assert_impl_all!(Bound: Send, Sync, Copy);
-assert_impl_all!(Limits: Send, Sync, Copy);
 assert_impl_all!(Timestamp: Send, Sync, Copy, Ord);
 assert_impl_all!(Node: Send, Sync);
 assert_impl_all!(UntilCancelled: Send, Sync, Unpin);
