@@ -102,6 +102,7 @@ impl Future for UntilCancelled {
 /// }
 /// assert!(checksum(b"outside of any scope nothing is ever cancelled").is_ok());
 /// ```
+#[inline]
 pub fn check() -> Result<(), Cancelled> {
     ambient::with_scope(|scope| match scope {
         Some(scope) if scope.is_cancelled() => Err(refuse(scope)),
