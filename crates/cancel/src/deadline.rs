@@ -15,7 +15,9 @@ use crate::timer::Timer;
 ///
 /// Everything inside can see the deadline as [`remaining`] time, and tasks that a task group spawns
 /// inside inherit it. A value that is ready when the deadline is noticed wins. Where an outer
-/// deadline comes no later, this one arms no timer and never answers: the outer drops it.
+/// deadline comes no later, this one arms no timer and never answers: the outer drops it. (What polls
+/// its futures one by one, as `FuturesUnordered` does, may outlive the outer deadline; there each has
+/// a timer of its own.)
 ///
 /// Dropping the future drops `fut`.
 ///

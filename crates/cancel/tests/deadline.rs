@@ -380,6 +380,15 @@ async fn a_loop_that_only_checks_is_asked_by_cancel_after() {
     assert_eq!(asked.await, Reason::Deadline);
 }
 
+#[tokio::test(start_paused = true)]
+async fn what_the_front_page_says_of_tokios_timeout() {
+    use tokio::time::{timeout, timeout_at};
+    assert_eq!(timeout(Duration::ZERO, async { 7 }).await, Ok(7));
+    let at = Instant::now() + 10 * MS;
+    let both = timeout_at(at, timeout_at(at, pending::<()>())).await;
+    assert!(both.unwrap().is_err(), "the inner one answers");
+}
+
 /// The clock is real here, and there is no runtime.
 #[test]
 fn looking_needs_no_runtime() {
