@@ -13,8 +13,10 @@ mod error;
 pub mod header;
 mod in_scope;
 mod lineage;
+mod name;
 mod node;
 mod reason;
+mod role;
 mod run;
 mod scope;
 mod timer;
@@ -26,7 +28,9 @@ pub use deadline::{
 };
 pub use error::{Cancelled, Elapsed};
 pub use in_scope::{InScope, Scoped};
+pub use name::Name;
 pub use reason::Reason;
+pub use role::TaskId;
 pub use run::Run;
 pub use scope::{Builder, CancelScope};
 
@@ -37,6 +41,7 @@ pub mod raw {
     pub use crate::ambient::{Entered, bound, covers, enter, scope, with_scope};
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
-    pub use crate::node::{Node, Owner};
+    pub use crate::node::Node;
+    pub use crate::role::{Label, Role};
     pub use crate::timer::Timer;
 }

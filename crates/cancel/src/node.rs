@@ -1,7 +1,7 @@
 //! The tree of scopes that cancellation travels down.
 //!
-//! For crates that build on cancel scopes: a task group makes each of its tasks a node, with what
-//! it keeps about the task as the node's `owner`. Programs use [`CancelScope`](crate::CancelScope).
+//! For crates that build on cancel scopes: a task group makes each of its tasks a node. Programs use
+//! [`CancelScope`](crate::CancelScope).
 //!
 //! # Invariants
 //!
@@ -14,7 +14,6 @@
 //! - Parents are kept alive by their children, never the other way round. A node stays in its
 //!   parent's table for as long as anybody holds it, ended or not.
 
-use std::any::Any;
 use std::fmt;
 use std::iter::successors;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
@@ -31,12 +30,10 @@ use crate::bound::Bound;
 use crate::cancelled::Fired;
 use crate::lineage;
 use crate::reason::OTHER;
-
-/// What a node is kept for by the crate that made it.
-pub type Owner = dyn Any + Send + Sync;
+use crate::role::Role;
 
 /// One scope of cancellation.
-pub struct Node<X: ?Sized = Owner> {
+pub struct Node {
     state: AtomicU32,
     /// Children that were dropped and are still in the table.
     gone: AtomicU32,
@@ -46,7 +43,7 @@ pub struct Node<X: ?Sized = Owner> {
     bound: Bound,
     parent: Option<Arc<Node>>,
     local: Mutex<Local>,
-    owner: X,
+    role: Role,
 }
 
 #[derive(Default)]
@@ -78,25 +75,34 @@ const REASON_SHIFT: u32 = 8;
 /// Dropped children that are kept at the least before they are swept out of the table.
 const SWEEP_MIN: i32 = 32;
 
-impl<X: Send + Sync + 'static> Node<X> {
+impl Node {
     /// A child of `parent` that is cancelled with it, also when that happened already.
     ///
     /// What runs in the node may go on for `grace` after a cancellation of the node itself.
-    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
-        let node = Arc::new(Self::new(Some(parent), bound, grace, owner));
+    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        let node = Arc::new(Self::new(Some(parent), bound, grace, role));
         if let Some(parent) = &node.parent {
-            let child: Arc<Node> = node.clone();
-            parent.adopt(child);
+            parent.adopt(&node);
         }
         node
     }
 
-    /// A node that nothing further out cancels.
-    pub fn root(bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
-        Arc::new(Self::new(None, bound, grace, owner))
+    /// Stands for the absence of a scope.
+    pub(crate) fn outside() -> Arc<Self> {
+        Self::root(Bound::NONE, Duration::MAX, Role::Outside)
     }
 
-    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, owner: X) -> Self {
+    /// Whether it stands for the absence of a scope.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.role, Role::Outside)
+    }
+
+    /// A node that nothing further out cancels.
+    pub fn root(bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        Arc::new(Self::new(None, bound, grace, role))
+    }
+
+    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, role: Role) -> Self {
         Self {
             state: AtomicU32::new(0),
             gone: AtomicU32::new(0),
@@ -105,15 +111,13 @@ impl<X: Send + Sync + 'static> Node<X> {
             bound,
             parent,
             local: Mutex::new(Local::default()),
-            owner,
+            role,
         }
     }
-}
 
-impl<X: ?Sized> Node<X> {
-    /// What the node is kept for.
-    pub fn owner(&self) -> &X {
-        &self.owner
+    /// What the node is.
+    pub fn role(&self) -> &Role {
+        &self.role
     }
 
     /// The next node further out.
@@ -226,8 +230,13 @@ impl<X: ?Sized> Node<X> {
                 local.rare.get_or_insert_default().reason = said;
             }
         }
-        self.state.fetch_or(bits, Release);
-        let driver = local.driver.clone();
+        // An aborted driver is about to end, so this is its last waker.
+        let (driver, spent) = match bits & ABORTED {
+            0 => (local.driver.clone(), 0),
+            _ => (local.driver.take(), DRIVEN),
+        };
+        let update = |state| Some((state | bits) & !spent);
+        let _ = self.state.fetch_update(Release, Relaxed, update);
         let (waiters, token, children) = match local.rare.as_ref() {
             Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
             None => (None, None, Vec::new()),
@@ -281,6 +290,11 @@ impl<X: ?Sized> Node<X> {
         self.state.fetch_or(SHIELDED, AcqRel);
     }
 
+    /// Whether what runs here goes on through aborts from further out.
+    pub fn is_shielded(&self) -> bool {
+        self.state.load(Acquire) & SHIELDED != 0
+    }
+
     /// Says that what ran here is over. It is still cancelled with its parent: scopes that were made
     /// here, and futures that look at this one, may live on elsewhere.
     pub fn end(&self) {
@@ -291,11 +305,11 @@ impl<X: ?Sized> Node<X> {
         }
     }
 
-    fn adopt(&self, child: Arc<Node>) {
+    fn adopt(&self, child: &Arc<Node>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let children = &mut local.rare.get_or_insert_default().children;
-        children.push(Arc::downgrade(&child));
+        children.push(Arc::downgrade(child));
         self.slots.store(children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
@@ -319,7 +333,9 @@ impl<X: ?Sized> Node<X> {
         // Only counted, never upgraded: the last handle must not go under this lock.
         rare.children.retain(|child| child.strong_count() > 0);
         let after = rare.children.len();
-        rare.children.shrink_to(after * 2);
+        if rare.children.capacity() > after.saturating_mul(8) {
+            rare.children.shrink_to(after * 2);
+        }
         self.slots.store(after as u32, Relaxed);
         self.gone.fetch_sub((before - after) as u32, Relaxed);
     }
@@ -367,11 +383,13 @@ impl<X: ?Sized> Node<X> {
 impl Rare {
     /// Those that somebody still holds. Drop them outside of the lock.
     fn living(&self) -> Vec<Arc<Node>> {
-        self.children.iter().filter_map(Weak::upgrade).collect()
+        let mut living = Vec::with_capacity(self.children.len());
+        living.extend(self.children.iter().filter_map(Weak::upgrade));
+        living
     }
 }
 
-impl<X: ?Sized> Drop for Node<X> {
+impl Drop for Node {
     fn drop(&mut self) {
         if let Some(parent) = self.parent.take() {
             parent.forget_one();
@@ -380,7 +398,7 @@ impl<X: ?Sized> Drop for Node<X> {
     }
 }
 
-impl<X: ?Sized> fmt::Debug for Node<X> {
+impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.load(Acquire);
         f.debug_struct("Node")
@@ -408,8 +426,8 @@ mod tests {
 
     #[test]
     fn a_parent_that_lives_long_forgets_the_children_that_do_not() {
-        let parent: Arc<Node> = Node::root(Bound::NONE, Duration::ZERO, ());
-        let child = || Node::child(parent.clone(), Bound::NONE, Duration::ZERO, ());
+        let parent = Node::root(Bound::NONE, Duration::ZERO, Role::Run);
+        let child = || Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run);
         let living = child();
         for _ in 0..1_000_000 {
             child().end();
@@ -422,9 +440,9 @@ mod tests {
 
     #[test]
     fn a_burst_of_children_leaves_no_big_table() {
-        let parent: Arc<Node> = Node::root(Bound::NONE, Duration::ZERO, ());
+        let parent = Node::root(Bound::NONE, Duration::ZERO, Role::Run);
         let burst: Vec<_> = (0..100_000)
-            .map(|_| Node::child(parent.clone(), Bound::NONE, Duration::ZERO, ()))
+            .map(|_| Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run))
             .collect();
         drop(burst);
         let (length, capacity) = table(&parent);
@@ -433,7 +451,7 @@ mod tests {
 
     #[test]
     fn a_grace_is_whole_milliseconds_rounded_up() {
-        let grace = |d| Node::root(Bound::NONE, d, ()).grace();
+        let grace = |d| Node::root(Bound::NONE, d, Role::Run).grace();
         assert_eq!(grace(Duration::ZERO), Duration::ZERO);
         assert_eq!(grace(Duration::from_nanos(1)), Duration::from_millis(1));
         assert_eq!(grace(Duration::from_millis(7)), Duration::from_millis(7));

@@ -8,7 +8,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::Index;
 use shibuya_cancel::Reason;
-use shibuya_cancel::raw::{Bound, Node};
+use shibuya_cancel::raw::{Bound, Node, Role};
 
 #[derive(Clone, Debug)]
 enum Op {
@@ -59,7 +59,7 @@ struct Tree {
 }
 
 fn child_of(parent: &Arc<Node>) -> Arc<Node> {
-    Node::child(parent.clone(), Bound::NONE, Duration::ZERO, ())
+    Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run)
 }
 
 impl Tree {
@@ -68,7 +68,7 @@ impl Tree {
             model: Vec::new(),
             handles: Vec::new(),
         };
-        tree.push(None, Node::root(Bound::NONE, Duration::ZERO, ()));
+        tree.push(None, Node::root(Bound::NONE, Duration::ZERO, Role::Run));
         tree
     }
 

@@ -67,9 +67,9 @@ fn futures_do_not_grow() {
     let sleep = size_of::<tokio::time::Sleep>();
     let sizes = [
         ("Deadline", beyond::<Deadline<Inner>>(), sleep + 24),
-        ("CancelAfter", beyond::<CancelAfter<Inner>>(), sleep + 24),
-        ("Run", beyond::<Run<Inner>>(), sleep + 64),
-        ("Scoped", beyond::<Scoped<Inner>>(), 32),
+        ("CancelAfter", beyond::<CancelAfter<Inner>>(), sleep + 16),
+        ("Run", beyond::<Run<Inner>>(), sleep + 48),
+        ("Scoped", beyond::<Scoped<Inner>>(), 24),
     ];
     for (name, size, most) in sizes {
         println!("{name}: {size} of {most}");
@@ -78,6 +78,7 @@ fn futures_do_not_grow() {
             "{name} weighs {size} bytes beyond its future, {most} at most"
         );
     }
-    assert!(size_of::<UntilCancelled>() <= 40);
-    assert_eq!(size_of::<CancelScope>(), size_of::<usize>() * 2);
+    println!("UntilCancelled: {} of 24", size_of::<UntilCancelled>());
+    assert!(size_of::<UntilCancelled>() <= 24);
+    assert_eq!(size_of::<CancelScope>(), size_of::<usize>());
 }

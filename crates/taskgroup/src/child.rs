@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::future::Future;
+use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use shibuya_cancel::raw::{Node, Timestamp, enter};
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::task::TaskInfo;
+use crate::task::fate;
 
 pin_project! {
     /// What Tokio runs for a task of a group: the future, in its scope, and the report of how it
@@ -19,24 +20,35 @@ pin_project! {
     /// runtime that drops it.
     pub(crate) struct Child<F> {
         #[pin]
-        fut: Option<F>,
-        // Moves into the thread-local during a poll; gone after the report.
-        node: Option<Arc<Node>>,
+        state: State<F>,
     }
 
     impl<F> PinnedDrop for Child<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            cut(this.fut.as_mut(), this.node);
+            cut(this.project().state);
         }
+    }
+}
+
+pin_project! {
+    // An enum, and the scope in it never absent: so the two words that say "running" cost nothing,
+    // and Tokio's memory for a small task stays in its smallest size.
+    #[project = StateProj]
+    enum State<F> {
+        Running {
+            #[pin]
+            fut: F,
+            // Moves into the thread-local during a poll.
+            node: Arc<Node>,
+        },
+        Reported,
     }
 }
 
 impl<F> Child<F> {
     pub(crate) fn new(node: Arc<Node>, fut: F) -> Self {
         Self {
-            fut: Some(fut),
-            node: Some(node),
+            state: State::Running { fut, node },
         }
     }
 }
@@ -50,88 +62,77 @@ where
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut this = self.project();
-        let node = this
-            .node
-            .as_ref()
-            .expect("a child is polled until it reports");
+        let mut state = self.project().state;
+        let StateProj::Running { fut, node } = state.as_mut().project() else {
+            unreachable!("a child is polled until it reports");
+        };
         if node.is_aborted() {
-            cut(this.fut, this.node);
+            cut(state);
             return Poll::Ready(None);
         }
         let bound = node.bound();
-        let inside = enter(this.node, bound);
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let polled = this
-                .fut
-                .as_mut()
-                .as_pin_mut()
-                .expect("dropped with the report")
-                .poll(cx);
-            if polled.is_ready() {
-                this.fut.set(None);
-            }
-            polled
-        }));
+        let inside = enter(node, bound);
+        let polled = catch_unwind(AssertUnwindSafe(|| fut.poll(cx)));
         drop(inside);
-        match polled {
+        let (value, cause) = match polled {
             Ok(Poll::Pending) => {
-                let node = this.node.as_ref().expect("put back by the guard");
                 node.drive_once(cx.waker());
                 if !node.is_aborted() {
                     return Poll::Pending;
                 }
-                cut(this.fut, this.node);
-                Poll::Ready(None)
+                (None, None)
             }
-            Ok(Poll::Ready(Ok(value))) => {
-                report(this.node, None);
-                Poll::Ready(Some(value))
-            }
-            Ok(Poll::Ready(Err(cause))) => {
-                report(this.node, Some(cause.boxed()));
-                Poll::Ready(None)
-            }
-            Err(payload) => {
-                // What is left of the future goes in its scope, too; one panic is told.
-                let _ = drop_inside(this.fut, this.node);
-                report(this.node, Some(Cause::Panic(Panic::new(payload))));
-                Poll::Ready(None)
-            }
-        }
+            Ok(Poll::Ready(Ok(value))) => (Some(value), None),
+            Ok(Poll::Ready(Err(cause))) => (None, Some(cause.boxed())),
+            Err(payload) => (None, Some(Cause::panic(payload))),
+        };
+        // Tokio would drop a value that nobody takes after the report, when the group may be over.
+        let nobody_takes_it = needs_drop::<T>() && is_unwatched(node);
+        let (value, spare) = if nobody_takes_it {
+            (None, value)
+        } else {
+            (value, None)
+        };
+        let clean = finish(state, spare, cause);
+        Poll::Ready(value.filter(|_| clean))
     }
 }
 
 /// Ends a child that has no value to give.
-fn cut<F>(fut: Pin<&mut Option<F>>, node: &mut Option<Arc<Node>>) {
-    if node.is_some() {
-        let panic = drop_inside(fut, node).err();
-        report(node, panic.map(|payload| Cause::Panic(Panic::new(payload))));
-    }
+fn cut<F>(state: Pin<&mut State<F>>) {
+    finish(state, (), None);
 }
 
-/// Destructors see the scope that they run in.
-fn drop_inside<F>(
-    mut fut: Pin<&mut Option<F>>,
-    node: &mut Option<Arc<Node>>,
-) -> Result<(), Box<dyn Any + Send>> {
-    let bound = node
-        .as_ref()
-        .map_or(shibuya_cancel::raw::Bound::NONE, |node| node.bound());
-    let _inside = enter(node, bound);
-    catch_unwind(AssertUnwindSafe(|| fut.set(None)))
+/// Drops the future, and a value to spare, in their scope, as destructors may look at it, and then
+/// tells the group: nothing of the task outlives it. Gives whether no destructor panicked.
+fn finish<F, V>(mut state: Pin<&mut State<F>>, spare: V, cause: Option<Cause<AnyError>>) -> bool {
+    let StateProj::Running { node, .. } = state.as_mut().project() else {
+        return true;
+    };
+    let mut node = node.clone();
+    let bound = node.bound();
+    let inside = enter(&mut node, bound);
+    let dropped = catch_unwind(AssertUnwindSafe(|| {
+        state.set(State::Reported);
+        drop(spare);
+    }));
+    drop(inside);
+    let clean = dropped.is_ok();
+    // One panic is told, the first.
+    report(&node, cause.or_else(|| dropped.err().map(Cause::panic)));
+    clean
 }
 
-/// Tells the group, once. The future is gone by now, so nothing of the task outlives the group.
-fn report(node: &mut Option<Arc<Node>>, cause: Option<Cause<AnyError>>) {
-    let Some(node) = node.take() else { return };
+/// Whether the task's handle is gone.
+fn is_unwatched(node: &Node) -> bool {
+    node.role().task().is_some_and(fate::is_unwatched)
+}
+
+fn report(node: &Node, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
     if let Some(cause) = cause {
-        let task = node
-            .owner()
-            .downcast_ref::<TaskInfo>()
-            .expect("a child's node is a task's");
+        let task = node.role().task().expect("a child's node is a task's");
         let failure = Failure {
             id: task.id,
             name: task.name.clone(),
@@ -139,7 +140,7 @@ fn report(node: &mut Option<Arc<Node>>, cause: Option<Cause<AnyError>>) {
             elapsed: Timestamp::now().since(task.created),
             cause,
         };
-        let watched = task.fail();
+        let watched = fate::fail(task);
         core.fail(group, failure, watched);
     }
     node.end();
@@ -159,6 +160,10 @@ impl<E: Send + 'static> Cause<E> {
 }
 
 impl Cause<AnyError> {
+    fn panic(payload: Box<dyn Any + Send>) -> Self {
+        Self::Panic(Panic::new(payload))
+    }
+
     /// With its type again.
     pub(crate) fn typed<E: 'static>(self) -> Cause<E> {
         match self {

@@ -4,22 +4,19 @@ use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 
-use shibuya_cancel::Reason;
 use shibuya_cancel::raw::{Node, Timestamp};
+use shibuya_cancel::{Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
 use crate::error::{Cause, Failure, Straggler};
+use crate::failures::Failures;
 use crate::limit::Slots;
 use crate::live::{Entered, Left, Live};
-use crate::task::{TaskId, TaskInfo};
 use crate::{Name, OnError};
 
 /// A task's own error, until the typed front of the group takes it.
 pub(crate) type AnyError = Box<dyn Any + Send>;
-
-/// Failures that are kept for tasks whose handle is gone; more are only counted.
-const FAILURES_MAX: usize = 64;
 
 pub(crate) struct Core {
     pub(crate) name: Name,
@@ -30,14 +27,7 @@ pub(crate) struct Core {
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
     live: Live,
-    failures: Mutex<Failures>,
-}
-
-/// In the order in which they came.
-#[derive(Default)]
-pub(crate) struct Failures {
-    pub(crate) kept: Vec<Failure<AnyError>>,
-    pub(crate) dropped: usize,
+    failures: Mutex<Failures<AnyError>>,
 }
 
 impl Core {
@@ -56,13 +46,13 @@ impl Core {
             slots,
             runtime,
             live: Live::new(),
-            failures: Mutex::new(Failures::default()),
+            failures: Mutex::new(Failures::new()),
         }
     }
 
     /// The group that a node belongs to, when it is one.
     pub(crate) fn of(node: &Node) -> Option<&Self> {
-        node.owner().downcast_ref()
+        node.role().owned()
     }
 
     /// How many tasks have not ended.
@@ -78,10 +68,17 @@ impl Core {
     /// A task has ended. The last one wakes the driver, or, where that is gone, tells the group
     /// further out that waits in its stead.
     pub(crate) fn leave(&self, node: &Node) {
-        match self.live.leave() {
-            Left::Others => {}
-            Left::Empty => node.wake(),
-            Left::EmptyOrphaned => leave_enclosing(node),
+        let mut left = (self, node);
+        loop {
+            let (core, node) = left;
+            match core.live.leave() {
+                Left::Others => return,
+                Left::Empty => return node.wake(),
+                Left::EmptyOrphaned => match adopter(node) {
+                    Some(outer) => left = outer,
+                    None => return,
+                },
+            }
         }
     }
 
@@ -92,11 +89,11 @@ impl Core {
 
     /// The driver is gone while tasks may live: the group further out waits for them.
     pub(crate) fn orphan(&self, node: &Node) {
-        if let Some((outer, _)) = enclosing(node) {
-            outer.live.enter_always();
-        }
+        let _ = enclosing(node).any(|(outer, _)| outer.live.adopt());
         if self.live.orphan() == 0 {
-            leave_enclosing(node);
+            if let Some((outer, node)) = adopter(node) {
+                outer.leave(node);
+            }
         }
     }
 
@@ -111,38 +108,25 @@ impl Core {
     /// Where every error is collected. `watched` says that somebody may still ask for this one.
     pub(crate) fn note(&self, failure: Failure<AnyError>, watched: bool) {
         tracing::debug!(task = %failure.name, spawned = %failure.location, "task failed");
-        let mut failures = self.failures.lock();
-        if watched || failures.kept.len() < FAILURES_MAX {
-            failures.kept.push(failure);
-        } else {
-            failures.dropped += 1;
-            drop(failures);
-            drop(failure);
-        }
+        let spare = self.failures.lock().add(failure, watched);
+        drop(spare);
     }
 
     /// Takes the failure of one task out, for who asked for that task's outcome.
     pub(crate) fn take_failure(&self, id: TaskId) -> Option<Cause<AnyError>> {
-        let mut failures = self.failures.lock();
-        let at = failures.kept.iter().position(|failure| failure.id == id)?;
-        Some(failures.kept.remove(at).cause)
+        self.failures.lock().take(id)
     }
 
     /// Nobody will ask for this failure any more, so it counts against the maximum again.
     pub(crate) fn unwatch(&self, id: TaskId) {
-        let mut failures = self.failures.lock();
-        if failures.kept.len() <= FAILURES_MAX {
-            return;
-        }
-        let at = failures.kept.iter().position(|failure| failure.id == id);
-        let spare = at.map(|at| failures.kept.remove(at));
-        failures.dropped += usize::from(spare.is_some());
-        drop(failures);
+        let spare = self.failures.lock().unwatch(id);
         drop(spare);
     }
 
-    pub(crate) fn take_failures(&self) -> Failures {
-        std::mem::take(&mut *self.failures.lock())
+    /// All failures, in the order in which they came, and how many more there were.
+    pub(crate) fn take_failures(&self) -> (Vec<Failure<AnyError>>, usize) {
+        let failures = std::mem::replace(&mut *self.failures.lock(), Failures::new());
+        failures.in_order()
     }
 
     /// The failure of the group's own body or deadline.
@@ -161,9 +145,7 @@ impl Core {
 /// The tasks of a group that have not ended.
 pub(crate) fn stragglers(node: &Node) -> Vec<Straggler> {
     let children = node.children();
-    let tasks = children
-        .iter()
-        .filter_map(|child| child.owner().downcast_ref::<TaskInfo>());
+    let tasks = children.iter().filter_map(|child| child.role().task());
     tasks
         .map(|task| Straggler {
             id: task.id,
@@ -173,20 +155,14 @@ pub(crate) fn stragglers(node: &Node) -> Vec<Straggler> {
         .collect()
 }
 
-/// The next group further out, with its node.
-fn enclosing(node: &Node) -> Option<(&Core, &Arc<Node>)> {
-    let mut outer = node.parent();
-    while let Some(node) = outer {
-        if let Some(core) = Core::of(node) {
-            return Some((core, node));
-        }
-        outer = node.parent();
-    }
-    None
+/// The groups further out, the next one first, with their nodes.
+fn enclosing(node: &Node) -> impl Iterator<Item = (&Core, &Node)> {
+    let nodes = std::iter::successors(node.parent(), |node| node.parent());
+    nodes.filter_map(|node| Some((Core::of(node)?, &**node)))
 }
 
-fn leave_enclosing(node: &Node) {
-    if let Some((core, node)) = enclosing(node) {
-        core.leave(node);
-    }
+/// The one that adopted this group's orphans: it can't be over before they are, and those before
+/// it were over then.
+fn adopter(node: &Node) -> Option<(&Core, &Node)> {
+    enclosing(node).find(|(outer, _)| !outer.live.is_over())
 }

@@ -9,7 +9,7 @@ use futures_core::future::BoxFuture;
 use pin_project_lite::pin_project;
 
 use crate::spawn::TaskBuilder;
-use crate::{GroupError, Name, Outcome, Panic, Task, TaskGroup};
+use crate::{Cause, GroupError, Name, Outcome, Panic, Reason, Task, TaskGroup};
 
 /// Runs all the futures as tasks, waits for all of them, and gives how each one ended, in the order
 /// of the input. A failure stops no other.
@@ -49,6 +49,7 @@ where
 {
     let location = Location::caller();
     let futures: Vec<_> = futures.into_iter().collect();
+    let count = futures.len();
     let run = TaskGroup::<Infallible>::builder()
         .name("gather")
         .run(async move |g| {
@@ -71,8 +72,17 @@ where
     Gather(Box::pin(async move {
         match run.await {
             Ok(outcomes) => outcomes,
-            // Nothing in it fails, so it was cancelled from further out, which drops us, too.
-            Err(_) => std::future::pending().await,
+            // Nothing in it fails, so it was cancelled from further out. That drops us, too, unless
+            // we are waited for on a blocking thread.
+            Err(error) => {
+                let reason = match error.into_first().into_cause() {
+                    Cause::Cancelled(reason) => reason,
+                    _ => Reason::Requested,
+                };
+                (0..count)
+                    .map(|_| Outcome::Cancelled(reason.clone()))
+                    .collect()
+            }
         }
     }))
 }

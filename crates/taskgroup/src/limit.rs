@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
 use shibuya_waitlist::{Serve, Wait, WaitList};
@@ -17,11 +17,6 @@ pub(crate) struct Free(usize);
 impl Free {
     pub(crate) fn slots(limit: usize) -> Arc<Slots> {
         Arc::new(WaitList::new(Self(limit)))
-    }
-
-    /// Frees `n` more.
-    pub(crate) fn add(&mut self, n: usize) {
-        self.0 += n;
     }
 }
 
@@ -51,7 +46,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.lock().add(1);
+        self.0.lock().take_back(());
     }
 }
 
@@ -96,11 +91,17 @@ enum Stage {
 }
 
 impl<F> Slotted<F> {
-    pub(crate) fn waiting(slots: Arc<Slots>, fut: F) -> Self {
-        Self {
-            fut,
-            slot: Stage::Waiting(TakeSlot::new(slots)),
-        }
+    /// Takes a slot, or a place in the line, at once: tasks start in the order in which they were
+    /// spawned, in whatever order the runtime polls them.
+    pub(crate) fn in_line(slots: Arc<Slots>, fut: F) -> Self {
+        let mut take = TakeSlot::new(slots);
+        // A spawned task is polled soon anyway, and brings its waker then.
+        let mut cx = Context::from_waker(Waker::noop());
+        let slot = match Pin::new(&mut take).poll(&mut cx) {
+            Poll::Ready(slot) => Stage::Taken(slot),
+            Poll::Pending => Stage::Waiting(take),
+        };
+        Self { fut, slot }
     }
 
     pub(crate) fn with(slot: Slot, fut: F) -> Self {

@@ -10,7 +10,7 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 const ORPHANED: usize = 1 << (usize::BITS - 2);
 const COUNT: usize = ORPHANED - 1;
 
-/// Invariant: once `CLOSED`, the count never rises.
+/// Invariants: once `CLOSED`, no task enters; once closed and empty, the word never changes.
 pub(crate) struct Live(AtomicUsize);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -51,9 +51,22 @@ impl Live {
         }
     }
 
-    /// For the orphans of a group inside, which this one must wait for however it fares itself.
-    pub(crate) fn enter_always(&self) {
-        self.0.fetch_add(1, AcqRel);
+    /// For the orphans of a group inside: a closed group waits for them too, as long as it waits
+    /// for anything.
+    pub(crate) fn adopt(&self) -> bool {
+        let mut now = self.0.load(Acquire);
+        while !over(now) {
+            match self.0.compare_exchange_weak(now, now + 1, AcqRel, Acquire) {
+                Ok(_) => return true,
+                Err(seen) => now = seen,
+            }
+        }
+        false
+    }
+
+    /// Nobody waits here any more, and nothing ever will.
+    pub(crate) fn is_over(&self) -> bool {
+        over(self.0.load(Acquire))
     }
 
     pub(crate) fn leave(&self) -> Left {
@@ -73,4 +86,8 @@ impl Live {
     pub(crate) fn orphan(&self) -> usize {
         self.0.fetch_or(CLOSED | ORPHANED, AcqRel) & COUNT
     }
+}
+
+fn over(now: usize) -> bool {
+    now & CLOSED != 0 && now & COUNT == 0
 }

@@ -6,13 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Node, enter};
+use shibuya_cancel::raw::{Bound, Label, Node, Role, Timestamp, enter};
 use shibuya_cancel::{CancelScope, Deadline, timeout};
 
 use crate::child::Child;
 use crate::error::Cause;
 use crate::limit::{Slot, Slots, Slotted, TakeSlot};
-use crate::task::TaskInfo;
 use crate::{Name, Task, TaskGroup, TrySpawnError};
 
 /// A task to be, from [`TaskGroup::task`].
@@ -103,21 +102,24 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     }
 
     /// Spawns a closure that blocks; see [`TaskGroup::spawn_blocking`].
-    pub fn spawn_blocking<T, F>(self, f: F) -> Task<T, E>
+    pub fn spawn_blocking<T, F>(mut self, f: F) -> Task<T, E>
     where
         F: FnOnce(&CancelScope) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
     {
+        // For the closure alone: whoever waits for the thread must wait on.
+        let limit = std::mem::replace(&mut self.limit, Duration::MAX);
         let runtime = self.group.core().runtime.clone();
         self.spawn(async move {
             // Polled as a child, so the scope is the task's.
             let node = shibuya_cancel::raw::scope().expect("a child runs in its scope");
-            let bound = shibuya_cancel::raw::bound().unenforced();
+            let own = Bound::new(Timestamp::now().after(limit), false);
+            let bound = own.min(shibuya_cancel::raw::bound().unenforced());
             // From here on it can't be aborted, since the thread can't be.
             node.shield();
             let closure = runtime.spawn_blocking(move || {
                 let scope = CancelScope::from(node.clone());
-                let mut node = Some(node);
+                let mut node = node;
                 let _inside = enter(&mut node, bound);
                 f(&scope)
             });
@@ -171,7 +173,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     {
         match turn {
             Turn::Now => self.start(fut),
-            Turn::Wait(slots) => self.start(Slotted::waiting(slots, fut)),
+            Turn::Wait(slots) => self.start(Slotted::in_line(slots, fut)),
             Turn::Taken(slot) => self.start(Slotted::with(slot, fut)),
         }
     }
@@ -189,10 +191,15 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         Task::new(node, Some(handle))
     }
 
-    fn into_node(self) -> Arc<Node<TaskInfo>> {
-        let group = self.group.node();
+    fn into_node(self) -> Arc<Node> {
+        let group = self.group.node().clone();
         let (bound, grace) = (group.bound(), group.grace());
-        Node::child(group, bound, grace, TaskInfo::new(self.name, self.location))
+        Node::child(
+            group,
+            bound,
+            grace,
+            Role::Task(Label::new(self.name, self.location)),
+        )
     }
 }
 

@@ -1,75 +1,58 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use shibuya_cancel::Reason;
-use shibuya_cancel::raw::{Node, Timestamp, with_scope};
+use shibuya_cancel::raw::{Label, Node, with_scope};
+use shibuya_cancel::{Reason, TaskId};
 use tokio::task::JoinHandle;
 
 use crate::core::Core;
 use crate::error::Cause;
 use crate::{Name, OnError, Outcome};
 
-/// The number of a task, unique in the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(u64);
+/// What became of a task and of its handle, as the label of its node keeps it.
+pub(crate) mod fate {
+    use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-impl TaskId {
-    pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+    use shibuya_cancel::raw::Label;
 
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+    /// The failure was reported to the group.
+    const FAILED: u8 = 1;
+    /// The handle is gone, so nobody will ask for the outcome.
+    const UNWATCHED: u8 = 2;
 
-/// What is known of a task, as the owner of its node in the tree of scopes.
-pub(crate) struct TaskInfo {
-    pub(crate) id: TaskId,
-    pub(crate) name: Name,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) created: Timestamp,
-    fate: AtomicU8,
-}
-
-/// The failure was reported to the group.
-const FAILED: u8 = 1;
-/// The handle is gone, so nobody will ask for the outcome.
-const UNWATCHED: u8 = 2;
-
-impl TaskInfo {
-    pub(crate) fn new(name: Name, location: &'static Location<'static>) -> Self {
-        let (id, created) = (TaskId::next(), Timestamp::now());
-        Self {
-            id,
-            name,
-            location,
-            created,
-            fate: AtomicU8::new(0),
-        }
-    }
+    /// The handle has given the value.
+    const TAKEN: u8 = 4;
 
     /// Gives whether somebody may still ask for the failure.
-    pub(crate) fn fail(&self) -> bool {
-        self.fate.fetch_or(FAILED, Ordering::AcqRel) & UNWATCHED == 0
+    pub(crate) fn fail(task: &Label) -> bool {
+        task.fate.fetch_or(FAILED, AcqRel) & UNWATCHED == 0
     }
 
     /// Gives whether there is a failure that nobody will ask for.
-    fn unwatch(&self) -> bool {
-        self.fate.fetch_or(UNWATCHED, Ordering::AcqRel) & FAILED != 0
+    pub(crate) fn unwatch(task: &Label) -> bool {
+        task.fate.fetch_or(UNWATCHED, AcqRel) & FAILED != 0
     }
 
-    fn has_failed(&self) -> bool {
-        self.fate.load(Ordering::Acquire) & FAILED != 0
+    /// Whether nobody will ask for the outcome.
+    pub(crate) fn is_unwatched(task: &Label) -> bool {
+        task.fate.load(Acquire) & UNWATCHED != 0
+    }
+
+    pub(crate) fn has_failed(task: &Label) -> bool {
+        task.fate.load(Acquire) & FAILED != 0
+    }
+
+    /// The task is over by now, so the word is its handle's alone.
+    pub(crate) fn take(task: &Label) {
+        task.fate.store(TAKEN, Relaxed);
+    }
+
+    pub(crate) fn is_taken(task: &Label) -> bool {
+        task.fate.load(Relaxed) & TAKEN != 0
     }
 }
 
@@ -93,12 +76,12 @@ impl TaskInfo {
 /// The message names the task.
 pub struct Task<T, E> {
     handle: Option<JoinHandle<Option<T>>>,
-    node: Arc<Node<TaskInfo>>,
+    node: Arc<Node>,
     error: PhantomData<fn() -> E>,
 }
 
 impl<T, E> Task<T, E> {
-    pub(crate) fn new(node: Arc<Node<TaskInfo>>, handle: Option<JoinHandle<Option<T>>>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, handle: Option<JoinHandle<Option<T>>>) -> Self {
         Self {
             handle,
             node,
@@ -108,12 +91,12 @@ impl<T, E> Task<T, E> {
 
     /// The task's number, unique in the process.
     pub fn id(&self) -> TaskId {
-        self.node.owner().id
+        self.label().id
     }
 
     /// The task's name.
     pub fn name(&self) -> &Name {
-        &self.node.owner().name
+        &self.label().name
     }
 
     /// Whether the task has ended, one way or another.
@@ -185,11 +168,22 @@ impl<T, E> Task<T, E> {
             None => None,
         };
         self.handle = None;
+        let task = self.label();
         Poll::Ready(match value {
-            Some(value) => End::Value(value),
-            None if self.node.owner().has_failed() => End::Failed,
+            Some(value) => {
+                fate::take(task);
+                End::Value(value)
+            }
+            None if fate::has_failed(task) => End::Failed,
+            None if fate::is_taken(task) => {
+                panic!("task `{}` was polled after it gave its value", task.name)
+            }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
         })
+    }
+
+    fn label(&self) -> &Label {
+        self.node.role().task().expect("a task's node is labelled")
     }
 
     fn group(&self) -> &Arc<Node> {
@@ -202,14 +196,14 @@ impl<T, E> Task<T, E> {
         Core::of(self.group()).expect("a task's group has a core")
     }
 
-    /// There is no value. Within a group that is going down, so is who asks; elsewhere it is a bug
-    /// to wait for it.
+    /// There is no value. Within a group that is going down, so is who asks; elsewhere, and on a
+    /// blocking thread that nobody can drop, it is a bug to wait for it.
     #[cold]
     fn missing<R>(&self, why: &str) -> Poll<R> {
-        if self.group().is_cancelled() && is_inside(self.group()) {
+        if self.group().is_cancelled() && is_dropped_with(self.group()) {
             return Poll::Pending;
         }
-        let task = self.node.owner();
+        let task = self.label();
         panic!(
             "task `{}`, spawned at {}, has no value: it {why}; await its `outcome()` instead",
             task.name, task.location
@@ -223,10 +217,10 @@ enum End<T> {
     Cancelled(Reason),
 }
 
-/// Whether the code that runs here belongs to that group.
-fn is_inside(group: &Arc<Node>) -> bool {
+/// Whether the code that runs here belongs to that group, and can be dropped.
+fn is_dropped_with(group: &Arc<Node>) -> bool {
     with_scope(|scope| {
-        let mut scope = scope;
+        let mut scope = scope.filter(|scope| !scope.is_shielded());
         while let Some(node) = scope {
             if Arc::ptr_eq(node, group) {
                 return true;
@@ -253,7 +247,7 @@ impl<T, E> Unpin for Task<T, E> {}
 
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
-        if self.node.owner().unwatch() {
+        if fate::unwatch(self.label()) {
             self.core().unwatch(self.id());
         }
     }

@@ -23,7 +23,10 @@ async fn collected_in_the_order_of_the_input() {
         }
         Ok::<_, ()>(n * 2)
     });
-    assert_eq!(values.await.unwrap(), (0..1000).map(|n| n * 2).collect::<Vec<_>>());
+    assert_eq!(
+        values.await.unwrap(),
+        (0..1000).map(|n| n * 2).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -112,13 +115,32 @@ async fn panics_of_items_and_of_the_iterator_are_failures_of_an_item() {
     assert_eq!(*error.first().name(), "item 3");
 
     let items = (0..10).inspect(|n| assert_ne!(*n, 5, "no five"));
-    let error = map_concurrent(items, 1, |n| async move { Ok::<_, ()>(n) }).await.unwrap_err();
+    let error = map_concurrent(items, 1, |n| async move { Ok::<_, ()>(n) })
+        .await
+        .unwrap_err();
     assert_eq!(*error.first().name(), "item 5");
 }
 
 #[tokio::test]
 async fn nothing_to_do_is_done_at_once() {
-    assert!(map_concurrent(std::iter::empty(), 4, double).await.unwrap().is_empty());
-    assert!(map_concurrent(std::iter::empty(), 4, double).unordered().next().await.is_none());
-    assert!(map_concurrent(std::iter::empty(), 4, double).ordered().next().await.is_none());
+    assert!(
+        map_concurrent(std::iter::empty(), 4, double)
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        map_concurrent(std::iter::empty(), 4, double)
+            .unordered()
+            .next()
+            .await
+            .is_none()
+    );
+    assert!(
+        map_concurrent(std::iter::empty(), 4, double)
+            .ordered()
+            .next()
+            .await
+            .is_none()
+    );
 }

@@ -1,0 +1,78 @@
+//! What several test files need.
+#![allow(dead_code, reason = "each file takes what it needs")]
+
+use std::any::Any;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::Poll;
+use std::time::Duration;
+
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+pub(crate) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// Polls once.
+pub(crate) async fn poll_once<F: Future + ?Sized>(mut fut: Pin<&mut F>) -> Poll<F::Output> {
+    poll_fn(|cx| Poll::Ready(fut.as_mut().poll(cx))).await
+}
+
+/// What `f` panics with.
+pub(crate) fn panic_message<R>(f: impl FnOnce() -> R) -> String {
+    let Err(payload) = catch_unwind(AssertUnwindSafe(f)) else {
+        panic!("it did not panic");
+    };
+    text_of(&*payload)
+}
+
+/// What `fut` panics with.
+pub(crate) async fn panic_of<F: Future>(fut: F) -> Box<dyn Any + Send> {
+    let mut fut = std::pin::pin!(fut);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(_)) => panic!("it did not panic"),
+            Err(payload) => Poll::Ready(payload),
+        }
+    })
+    .await
+}
+
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> String {
+    match payload.downcast_ref::<&str>() {
+        Some(text) => (*text).to_owned(),
+        None => payload
+            .downcast_ref::<String>()
+            .cloned()
+            .unwrap_or_default(),
+    }
+}
+
+/// Runs `fut` on a runtime of several threads, and fails where it hangs.
+pub(crate) fn on_threads<F: Future>(fut: F) -> F::Output {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(no_hang(fut))
+}
+
+/// Fails where `fut` hangs, in real time.
+pub(crate) async fn no_hang<F: Future>(fut: F) -> F::Output {
+    let (done, alarm) = std::sync::mpsc::channel::<()>();
+    let location = std::thread::current().name().map(str::to_owned);
+    std::thread::spawn(move || {
+        use std::sync::mpsc::RecvTimeoutError::Timeout;
+        if alarm.recv_timeout(Duration::from_secs(10)) == Err(Timeout) {
+            eprintln!("{location:?} hangs");
+            std::process::abort();
+        }
+    });
+    let output = fut.await;
+    drop(done);
+    output
+}
