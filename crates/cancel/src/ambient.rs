@@ -7,7 +7,9 @@ use crate::bound::Bound;
 use crate::node::Node;
 
 thread_local! {
-    static SCOPE: RefCell<Option<Arc<Node>>> = const { RefCell::new(None) };
+    // Never empty: outside of any scope it holds a node that says so. Hence a scope is swapped in
+    // and out as it is, and who keeps one needs no room for its absence.
+    static SCOPE: RefCell<Arc<Node>> = RefCell::new(Node::outside());
     static BOUND: Cell<Bound> = const { Cell::new(Bound::NONE) };
 }
 
@@ -16,12 +18,23 @@ pub fn scope() -> Option<Arc<Node>> {
     with_scope(|scope| scope.cloned())
 }
 
+/// The innermost scope, or the node that stands for none.
+pub(crate) fn scope_or_outside() -> Arc<Node> {
+    SCOPE
+        .try_with(|scope| scope.borrow().clone())
+        .unwrap_or_else(|_| Node::outside())
+}
+
 /// Looks at the innermost scope without counting a reference.
 pub fn with_scope<R>(f: impl FnOnce(Option<&Arc<Node>>) -> R) -> R {
     let mut f = Some(f);
-    let seen = SCOPE.try_with(|scope| (f.take().expect("called once"))(scope.borrow().as_ref()));
+    let mut call = |scope: Option<&Arc<Node>>| (f.take().expect("called once"))(scope);
+    let seen = SCOPE.try_with(|scope| {
+        let scope = scope.borrow();
+        call(Some(&*scope).filter(|scope| !scope.is_outside()))
+    });
     // Only a destructor of another thread-local can get here: it runs outside of any scope.
-    seen.unwrap_or_else(|_| (f.take().expect("not called yet"))(None))
+    seen.unwrap_or_else(|_| call(None))
 }
 
 /// The deadline in force.
@@ -48,7 +61,7 @@ impl Drop for EnteredBound {
 
 /// Puts `scope` and `bound` in force until the guard drops. The scope moves into the thread-local
 /// and back, so a poll counts no references.
-pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
+pub fn enter(scope: &mut Arc<Node>, bound: Bound) -> Entered<'_> {
     swap_scope(scope);
     Entered {
         slot: scope,
@@ -59,7 +72,7 @@ pub fn enter(scope: &mut Option<Arc<Node>>, bound: Bound) -> Entered<'_> {
 /// Leaves the scope when it drops.
 #[must_use = "dropping the guard leaves the scope"]
 pub struct Entered<'a> {
-    slot: &'a mut Option<Arc<Node>>,
+    slot: &'a mut Arc<Node>,
     outer: Bound,
 }
 
@@ -70,7 +83,7 @@ impl Drop for Entered<'_> {
     }
 }
 
-fn swap_scope(slot: &mut Option<Arc<Node>>) {
+fn swap_scope(slot: &mut Arc<Node>) {
     let _ = SCOPE.try_with(|scope| std::mem::swap(&mut *scope.borrow_mut(), slot));
 }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::bound::Bound;
 use crate::clock::Timestamp;
 use crate::node::Node;
 use crate::timer::Timer;
@@ -49,7 +48,7 @@ use crate::{CancelScope, Reason, ambient};
 /// ```
 pub fn cancel_after<F: Future>(delay: Duration, fut: F) -> CancelAfter<F> {
     let scope = CancelScope::builder().grace(Duration::MAX).build();
-    let node = Some(scope.node().clone());
+    let node = scope.node().clone();
     CancelAfter {
         fut,
         timer: Timer::new(),
@@ -66,7 +65,7 @@ pin_project! {
         fut: F,
         #[pin]
         timer: Timer,
-        node: Option<Arc<Node>>,
+        node: Arc<Node>,
         at: Timestamp,
     }
 }
@@ -77,20 +76,16 @@ impl<F: Future> Future for CancelAfter<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let mut this = self.project();
         loop {
-            let outer = ambient::bound();
-            let bound = this.node.as_ref().map_or(Bound::NONE, |node| node.bound());
-            let inside = ambient::enter(this.node, bound.min(outer));
+            let bound = this.node.bound().min(ambient::bound());
+            let inside = ambient::enter(this.node, bound);
             let value = this.fut.as_mut().poll(cx);
             drop(inside);
-            if value.is_ready() {
+            if value.is_ready() || this.node.is_cancelled() {
                 return value;
             }
-            let Some(node) = this.node.as_ref().filter(|node| !node.is_cancelled()) else {
-                return Poll::Pending;
-            };
             std::task::ready!(this.timer.as_mut().poll(*this.at, cx));
             // Those inside who wait for it are woken; those who only check get one poll more.
-            node.cancel(Reason::Deadline);
+            this.node.cancel(Reason::Deadline);
         }
     }
 }

@@ -50,7 +50,7 @@ use crate::timer::Timer;
 /// # }
 /// ```
 pub fn deadline<F: Future>(at: Instant, fut: F) -> Deadline<F> {
-    Deadline::new(Timestamp::from(at), fut)
+    Deadline::new(Timestamp::from(at), true, fut)
 }
 
 /// Runs `fut` for at most `limit`, counted from this call, then drops it. In all else like
@@ -89,7 +89,8 @@ pub fn deadline<F: Future>(at: Instant, fut: F) -> Deadline<F> {
 /// # }
 /// ```
 pub fn timeout<F: Future>(limit: Duration, fut: F) -> Deadline<F> {
-    Deadline::new(Timestamp::now().after(limit), fut)
+    // The clock was read just now, so only a limit of zero can be over before the first poll.
+    Deadline::new(Timestamp::now().after(limit), limit.is_zero(), fut)
 }
 
 /// Runs `fut` for at most `limit`, and gives `default` when the time is over.
@@ -171,17 +172,18 @@ pin_project! {
         #[pin]
         timer: Timer,
         at: Timestamp,
-        polled: bool,
+        // Whether the time may be over before the first poll.
+        stale: bool,
     }
 }
 
 impl<F: Future> Deadline<F> {
-    fn new(at: Timestamp, fut: F) -> Self {
+    fn new(at: Timestamp, stale: bool, fut: F) -> Self {
         Self {
             fut: Some(fut),
             timer: Timer::new(),
             at,
-            polled: false,
+            stale,
         }
     }
 }
@@ -192,8 +194,8 @@ impl<F: Future> Future for Deadline<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let at = *this.at;
-        if !*this.polled {
-            *this.polled = true;
+        if *this.stale {
+            *this.stale = false;
             if at != Timestamp::NEVER && at <= Timestamp::now() {
                 this.fut.set(None);
                 return Poll::Ready(Err(Elapsed));

@@ -43,7 +43,7 @@ pub trait InScope: Future + Sized {
     fn in_scope(self) -> Scoped<Self> {
         Scoped {
             fut: Some(self),
-            scope: ambient::scope(),
+            scope: ambient::scope_or_outside(),
             bound: ambient::bound().unenforced(),
         }
     }
@@ -57,7 +57,7 @@ pin_project! {
     pub struct Scoped<F> {
         #[pin]
         fut: Option<F>,
-        scope: Option<Arc<Node>>,
+        scope: Arc<Node>,
         bound: Bound,
     }
 

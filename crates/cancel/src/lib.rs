@@ -11,8 +11,11 @@ mod deadline;
 mod error;
 pub mod header;
 mod in_scope;
+mod lineage;
+mod name;
 mod node;
 mod reason;
+mod role;
 mod run;
 mod scope;
 mod timer;
@@ -24,7 +27,9 @@ pub use deadline::{
 };
 pub use error::{Cancelled, Elapsed};
 pub use in_scope::{InScope, Scoped};
+pub use name::Name;
 pub use reason::Reason;
+pub use role::TaskId;
 pub use run::Run;
 pub use scope::{Builder, CancelScope};
 
@@ -35,6 +40,7 @@ pub mod raw {
     pub use crate::ambient::{Entered, bound, enter, scope, with_scope};
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
-    pub use crate::node::{Node, Owner};
+    pub use crate::node::Node;
+    pub use crate::role::{Label, Role};
     pub use crate::timer::Timer;
 }

@@ -1,7 +1,7 @@
 //! The tree of scopes that cancellation travels down.
 //!
-//! For crates that build on cancel scopes: a task group makes each of its tasks a node, with what
-//! it keeps about the task as the node's `owner`. Programs use [`CancelScope`](crate::CancelScope).
+//! For crates that build on cancel scopes: a task group makes each of its tasks a node. Programs use
+//! [`CancelScope`](crate::CancelScope).
 //!
 //! # Invariants
 //!
@@ -9,11 +9,13 @@
 //!   node's lock, then perhaps `ABORTED`, and `ENDED` at last.
 //! - A child is adopted under its parent's lock, and `CANCELLED` is set under that lock before the
 //!   children are listed, so no child slips through between the two.
-//! - At most one lock is held at a time, and none while a waker is woken or dropped.
-//! - Parents are kept alive by their children, never the other way round.
+//! - At most one lock is held at a time, and none while a waker is woken or dropped, nor while a
+//!   handle of a node is.
+//! - Parents are kept alive by their children, never the other way round. A node stays in its
+//!   parent's table for as long as anybody holds it, ended or not.
 
-use std::any::Any;
 use std::fmt;
+use std::iter::successors;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
@@ -26,23 +28,22 @@ use tokio_util::sync::CancellationToken;
 use crate::Reason;
 use crate::bound::Bound;
 use crate::cancelled::Fired;
+use crate::lineage;
 use crate::reason::OTHER;
-
-/// What a node is kept for by the crate that made it.
-pub type Owner = dyn Any + Send + Sync;
+use crate::role::Role;
 
 /// One scope of cancellation.
-pub struct Node<X: ?Sized = Owner> {
+pub struct Node {
     state: AtomicU32,
-    /// Children that have ended and are still in the table.
-    ended: AtomicU32,
+    /// Children that were dropped and are still in the table.
+    gone: AtomicU32,
     /// The table's length, readable without its lock.
     slots: AtomicU32,
     grace_ms: u32,
     bound: Bound,
     parent: Option<Arc<Node>>,
     local: Mutex<Local>,
-    owner: X,
+    role: Role,
 }
 
 #[derive(Default)]
@@ -71,45 +72,52 @@ const SHIELDED: u32 = 1 << 4;
 const DRIVEN: u32 = 1 << 5;
 const REASON_SHIFT: u32 = 8;
 
-/// Ended children that are kept at the least before they are swept out of the table.
+/// Dropped children that are kept at the least before they are swept out of the table.
 const SWEEP_MIN: i32 = 32;
 
-impl<X: Send + Sync + 'static> Node<X> {
+impl Node {
     /// A child of `parent` that is cancelled with it, also when that happened already.
     ///
     /// What runs in the node may go on for `grace` after a cancellation of the node itself.
-    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
-        let node = Arc::new(Self::new(Some(parent), bound, grace, owner));
+    pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        let node = Arc::new(Self::new(Some(parent), bound, grace, role));
         if let Some(parent) = &node.parent {
-            let child: Arc<Node> = node.clone();
-            parent.adopt(child);
+            parent.adopt(&node);
         }
         node
     }
 
-    /// A node that nothing further out cancels.
-    pub fn root(bound: Bound, grace: Duration, owner: X) -> Arc<Self> {
-        Arc::new(Self::new(None, bound, grace, owner))
+    /// Stands for the absence of a scope.
+    pub(crate) fn outside() -> Arc<Self> {
+        Self::root(Bound::NONE, Duration::MAX, Role::Outside)
     }
 
-    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, owner: X) -> Self {
+    /// Whether it stands for the absence of a scope.
+    pub(crate) fn is_outside(&self) -> bool {
+        matches!(self.role, Role::Outside)
+    }
+
+    /// A node that nothing further out cancels.
+    pub fn root(bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        Arc::new(Self::new(None, bound, grace, role))
+    }
+
+    fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, role: Role) -> Self {
         Self {
             state: AtomicU32::new(0),
-            ended: AtomicU32::new(0),
+            gone: AtomicU32::new(0),
             slots: AtomicU32::new(0),
             grace_ms: grace_to_ms(grace),
             bound,
             parent,
             local: Mutex::new(Local::default()),
-            owner,
+            role,
         }
     }
-}
 
-impl<X: ?Sized> Node<X> {
-    /// What the node is kept for.
-    pub fn owner(&self) -> &X {
-        &self.owner
+    /// What the node is.
+    pub fn role(&self) -> &Role {
+        &self.role
     }
 
     /// The next node further out.
@@ -157,11 +165,23 @@ impl<X: ?Sized> Node<X> {
         if state & CANCELLED == 0 {
             return None;
         }
-        let own = Reason::from_code(state >> REASON_SHIFT).or_else(|| {
+        self.known_reason().or_else(|| {
+            // A loop: scopes may nest deeper than a stack.
+            let mut outer = successors(self.parent(), |node| node.parent());
+            outer.find_map(|node| node.known_reason())
+        })
+    }
+
+    /// The reason, unless it is in words that were said further out.
+    fn known_reason(&self) -> Option<Reason> {
+        let state = self.state.load(Acquire);
+        if state & CANCELLED == 0 {
+            return None;
+        }
+        Reason::from_code(state >> REASON_SHIFT).or_else(|| {
             let local = self.local.lock();
             local.rare.as_ref().and_then(|rare| rare.reason.clone())
-        });
-        own.or_else(|| self.parent.as_ref()?.reason())
+        })
     }
 
     /// Cancels this node and all inside it. Without a grace it aborts, too. Gives whether this
@@ -181,31 +201,42 @@ impl<X: ?Sized> Node<X> {
     }
 
     fn signal(&self, reason: Reason, abort: u32) -> bool {
-        let (first, mut pending) = self.mark(&reason, ORIGIN | abort);
+        let (first, mut pending) = self.mark(Some(reason), ORIGIN | abort);
         while let Some(node) = pending.pop() {
-            let (_, children) = node.mark(&reason, abort);
+            let (_, children) = node.mark(None, abort);
             pending.extend(children);
         }
         first
     }
 
-    /// Sets the bits here, tells who waits, and gives the children that must hear of it too.
-    fn mark(&self, reason: &Reason, mut bits: u32) -> (bool, Vec<Arc<Node>>) {
+    /// Sets the bits here, tells who waits, and gives the children that must hear of it too. Without
+    /// a reason said to this very node it is the parent's, which is cancelled by then.
+    fn mark(&self, said: Option<Reason>, mut bits: u32) -> (bool, Vec<Arc<Node>>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let first = state & CANCELLED == 0;
-        if state & ENDED != 0 || (!first && bits & !state == 0) {
+        if !first && bits & !state == 0 {
             return (false, Vec::new());
         }
         if first {
-            bits |= CANCELLED | reason.code() << REASON_SHIFT;
+            let code = match (&said, &self.parent) {
+                (Some(reason), _) => reason.code(),
+                (None, Some(parent)) => parent.state.load(Acquire) >> REASON_SHIFT,
+                (None, None) => Reason::Requested.code(),
+            };
+            bits |= CANCELLED | code << REASON_SHIFT;
             // The words of a reason are kept where they were said.
-            if bits & ORIGIN != 0 && reason.code() == OTHER {
-                local.rare.get_or_insert_default().reason = Some(reason.clone());
+            if said.is_some() && code == OTHER {
+                local.rare.get_or_insert_default().reason = said;
             }
         }
-        self.state.fetch_or(bits, Release);
-        let driver = local.driver.clone();
+        // An aborted driver is about to end, so this is its last waker.
+        let (driver, spent) = match bits & ABORTED {
+            0 => (local.driver.clone(), 0),
+            _ => (local.driver.take(), DRIVEN),
+        };
+        let update = |state| Some((state | bits) & !spent);
+        let _ = self.state.fetch_update(Release, Relaxed, update);
         let (waiters, token, children) = match local.rare.as_ref() {
             Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
             None => (None, None, Vec::new()),
@@ -264,40 +295,34 @@ impl<X: ?Sized> Node<X> {
         self.state.load(Acquire) & SHIELDED != 0
     }
 
-    /// Says that what ran here is over: its parent forgets it in time. Later calls do nothing.
+    /// Says that what ran here is over. It is still cancelled with its parent: scopes that were made
+    /// here, and futures that look at this one, may live on elsewhere.
     pub fn end(&self) {
         let state = self.state.fetch_or(ENDED, AcqRel);
-        if state & ENDED != 0 {
-            return;
-        }
         if state & DRIVEN != 0 {
             let driver = self.local.lock().driver.take();
             drop(driver);
         }
-        if let Some(parent) = &self.parent {
-            parent.forget_one();
-        }
     }
 
-    fn adopt(&self, child: Arc<Node>) {
+    fn adopt(&self, child: &Arc<Node>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let children = &mut local.rare.get_or_insert_default().children;
-        children.push(Arc::downgrade(&child));
+        children.push(Arc::downgrade(child));
         self.slots.store(children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
-            let reason = self.reason().unwrap_or(Reason::Requested);
-            child.mark(&reason, self.state.load(Acquire) & ABORTED);
+            child.mark(None, self.state.load(Acquire) & ABORTED);
         }
     }
 
-    /// Takes ended children out of the table once they are half of it: constant work per child,
+    /// Takes dropped children out of the table once they are half of it: constant work per child,
     /// and memory follows the living.
     fn forget_one(&self) {
         // A sweep may have counted a child before it counts itself: below zero for a moment.
-        let ended = self.ended.fetch_add(1, Relaxed).wrapping_add(1) as i32;
-        if ended < SWEEP_MIN || ended < self.slots.load(Relaxed) as i32 / 2 {
+        let gone = self.gone.fetch_add(1, Relaxed).wrapping_add(1) as i32;
+        if gone < SWEEP_MIN || gone < self.slots.load(Relaxed) as i32 / 2 {
             return;
         }
         let mut local = self.local.lock();
@@ -305,19 +330,26 @@ impl<X: ?Sized> Node<X> {
             return;
         };
         let before = rare.children.len();
-        rare.children.retain(is_living);
+        // Only counted, never upgraded: the last handle must not go under this lock.
+        rare.children.retain(|child| child.strong_count() > 0);
         let after = rare.children.len();
-        rare.children.shrink_to(after * 2);
+        if rare.children.capacity() > after.saturating_mul(8) {
+            rare.children.shrink_to(after * 2);
+        }
         self.slots.store(after as u32, Relaxed);
-        self.ended.fetch_sub((before - after) as u32, Relaxed);
+        self.gone.fetch_sub((before - after) as u32, Relaxed);
     }
 
     /// The children that have not ended.
     pub fn children(&self) -> Vec<Arc<Node>> {
-        match &self.local.lock().rare {
-            Some(rare) => rare.living(),
-            None => Vec::new(),
-        }
+        let local = self.local.lock();
+        let mut children = local
+            .rare
+            .as_ref()
+            .map_or_else(Vec::new, |rare| rare.living());
+        drop(local);
+        children.retain(|child| !child.has_ended());
+        children
     }
 
     /// Where those who wait for the cancellation stand in line.
@@ -349,23 +381,24 @@ impl<X: ?Sized> Node<X> {
 }
 
 impl Rare {
+    /// Those that somebody still holds. Drop them outside of the lock.
     fn living(&self) -> Vec<Arc<Node>> {
-        self.children
-            .iter()
-            .filter_map(Weak::upgrade)
-            .filter(|child| !child.has_ended())
-            .collect()
+        let mut living = Vec::with_capacity(self.children.len());
+        living.extend(self.children.iter().filter_map(Weak::upgrade));
+        living
     }
 }
 
-/// A node whose last handle is gone is over, whether it said so or not.
-impl<X: ?Sized> Drop for Node<X> {
+impl Drop for Node {
     fn drop(&mut self) {
-        self.end();
+        if let Some(parent) = self.parent.take() {
+            parent.forget_one();
+            lineage::release(parent);
+        }
     }
 }
 
-impl<X: ?Sized> fmt::Debug for Node<X> {
+impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.state.load(Acquire);
         f.debug_struct("Node")
@@ -376,11 +409,53 @@ impl<X: ?Sized> fmt::Debug for Node<X> {
     }
 }
 
-fn is_living(child: &Weak<Node>) -> bool {
-    child.upgrade().is_some_and(|child| !child.has_ended())
-}
-
 fn grace_to_ms(grace: Duration) -> u32 {
     let ms = grace.as_nanos().div_ceil(1_000_000);
     u32::try_from(ms).unwrap_or(u32::MAX)
+}
+
+#[cfg(all(test, not(shibuya_loom)))]
+mod tests {
+    use super::*;
+
+    fn table(node: &Node) -> (usize, usize) {
+        let local = node.local.lock();
+        let children = &local.rare.as_ref().expect("it had children").children;
+        (children.len(), children.capacity())
+    }
+
+    #[test]
+    fn a_parent_that_lives_long_forgets_the_children_that_do_not() {
+        let parent = Node::root(Bound::NONE, Duration::ZERO, Role::Run);
+        let child = || Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run);
+        let living = child();
+        for _ in 0..1_000_000 {
+            child().end();
+        }
+        let (length, capacity) = table(&parent);
+        assert!(length <= 2 * SWEEP_MIN as usize && capacity <= 256);
+        parent.cancel(Reason::Requested);
+        assert!(living.is_cancelled());
+    }
+
+    #[test]
+    fn a_burst_of_children_leaves_no_big_table() {
+        let parent = Node::root(Bound::NONE, Duration::ZERO, Role::Run);
+        let burst: Vec<_> = (0..100_000)
+            .map(|_| Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run))
+            .collect();
+        drop(burst);
+        let (length, capacity) = table(&parent);
+        assert!(length <= 2 * SWEEP_MIN as usize && capacity <= 256);
+    }
+
+    #[test]
+    fn a_grace_is_whole_milliseconds_rounded_up() {
+        let grace = |d| Node::root(Bound::NONE, d, Role::Run).grace();
+        assert_eq!(grace(Duration::ZERO), Duration::ZERO);
+        assert_eq!(grace(Duration::from_nanos(1)), Duration::from_millis(1));
+        assert_eq!(grace(Duration::from_millis(7)), Duration::from_millis(7));
+        assert_eq!(grace(Duration::from_secs(50 * 86_400)), Duration::MAX);
+        assert_eq!(grace(Duration::MAX), Duration::MAX);
+    }
 }

@@ -10,13 +10,10 @@ use tokio_util::sync::WaitForCancellationFutureOwned;
 use crate::bound::Bound;
 use crate::clock::Timestamp;
 use crate::node::Node;
+use crate::role::Role;
 use crate::scope::linked_token;
 use crate::timer::Timer;
 use crate::{Cancelled, Reason, ambient};
-
-/// Marks the node that one run of a scope has to itself: several may run in one scope, and each
-/// has a task to wake.
-pub(crate) struct RunOwner;
 
 pin_project! {
     /// The future of [`CancelScope::run`](crate::CancelScope::run).
@@ -65,12 +62,9 @@ impl<F: Future> Future for Run<F> {
         let at = this.scope.bound().at();
         let ours = !outer.covers(at);
         if this.node.is_none() {
-            *this.node = Some(Node::child(
-                this.scope.clone(),
-                this.scope.bound(),
-                Duration::MAX,
-                RunOwner,
-            ));
+            let scope = this.scope.clone();
+            let bound = scope.bound();
+            *this.node = Some(Node::child(scope, bound, Duration::MAX, Role::Run));
             if ours && at <= Timestamp::now() {
                 this.scope.cancel(Reason::Deadline);
             }
@@ -81,7 +75,7 @@ impl<F: Future> Future for Run<F> {
                 this.scope.cancel(Reason::Requested);
             }
         }
-        let node = this.node.as_ref().expect("made above");
+        let node = this.node.as_mut().expect("made above");
         node.drive(cx.waker());
         if !node.is_aborted() {
             let fut = this
@@ -90,14 +84,13 @@ impl<F: Future> Future for Run<F> {
                 .as_pin_mut()
                 .expect("`Run` polled after it was done");
             let enforced = ours && this.scope.grace().is_zero();
-            let inside = ambient::enter(this.node, Bound::new(at, enforced).min(outer));
+            let inside = ambient::enter(node, Bound::new(at, enforced).min(outer));
             let value = fut.poll(cx);
             drop(inside);
             if let Poll::Ready(value) = value {
                 return Poll::Ready(Ok(value));
             }
         }
-        let node = this.node.as_ref().expect("made above");
         loop {
             if node.is_aborted() {
                 break;
@@ -124,9 +117,8 @@ impl<F: Future> Future for Run<F> {
 
 /// Destructors see the scope that they run in, too.
 fn drop_inside<F>(node: &mut Option<Arc<Node>>, mut fut: Pin<&mut Option<F>>, bound: Bound) {
-    if let Some(node) = node {
-        node.end();
-    }
+    let Some(node) = node else { return };
+    node.end();
     let _inside = ambient::enter(node, bound.unenforced());
     fut.set(None);
 }

@@ -9,7 +9,8 @@ use tokio_util::sync::CancellationToken;
 use crate::bound::Bound;
 use crate::clock::Timestamp;
 use crate::node::Node;
-use crate::run::{Run, RunOwner};
+use crate::role::Role;
+use crate::run::Run;
 use crate::{Reason, UntilCancelled, ambient};
 
 /// One cancellation, with perhaps a deadline, that everything run inside obeys.
@@ -44,10 +45,6 @@ pub struct CancelScope {
     node: Arc<Node>,
 }
 
-pub(crate) struct ScopeOwner {
-    pub(crate) token: Option<CancellationToken>,
-}
-
 impl CancelScope {
     /// A scope inside the current one, without a deadline of its own and without grace.
     #[expect(
@@ -78,7 +75,7 @@ impl CancelScope {
     /// In a task of a task group it is the task's own: cancelling it cancels that task.
     pub fn current() -> Option<Self> {
         let node = ambient::scope()?;
-        if !node.owner().is::<RunOwner>() {
+        if !matches!(node.role(), Role::Run) {
             return Some(Self { node });
         }
         // Each run has a node to itself, below the scope that its user knows.
@@ -184,7 +181,10 @@ impl From<Arc<Node>> for CancelScope {
 }
 
 pub(crate) fn linked_token(node: &Node) -> Option<&CancellationToken> {
-    node.owner().downcast_ref::<ScopeOwner>()?.token.as_ref()
+    match node.role() {
+        Role::Scope(token) => token.as_ref(),
+        _ => None,
+    }
 }
 
 impl fmt::Debug for CancelScope {
@@ -241,15 +241,15 @@ impl Builder {
 
     /// The scope.
     pub fn build(self) -> CancelScope {
-        let owner = ScopeOwner { token: self.token };
+        let role = Role::Scope(self.token);
         let own = Bound::new(self.at, false);
-        let node: Arc<Node> = match ambient::scope().filter(|_| !self.detached) {
+        let node = match ambient::scope().filter(|_| !self.detached) {
             Some(outer) => {
                 let bound = own.min(ambient::bound().unenforced());
-                Node::child(outer, bound, self.grace, owner)
+                Node::child(outer, bound, self.grace, role)
             }
-            None if self.detached => Node::root(own, self.grace, owner),
-            None => Node::root(own.min(ambient::bound().unenforced()), self.grace, owner),
+            None if self.detached => Node::root(own, self.grace, role),
+            None => Node::root(own.min(ambient::bound().unenforced()), self.grace, role),
         };
         CancelScope { node }
     }

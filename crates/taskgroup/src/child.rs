@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::future::Future;
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,12 +6,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Bound, Node, Timestamp, enter};
+use shibuya_cancel::raw::{Node, Timestamp, enter};
 
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::task::TaskInfo;
+use crate::task::fate;
 
 pin_project! {
     /// What Tokio runs for a task of a group: the future, in its scope, and the report of how it
@@ -20,24 +19,35 @@ pin_project! {
     /// runtime that drops it.
     pub(crate) struct Child<F> {
         #[pin]
-        fut: Option<F>,
-        // Moves into the thread-local during a poll; gone after the report.
-        node: Option<Arc<Node>>,
+        state: State<F>,
     }
 
     impl<F> PinnedDrop for Child<F> {
         fn drop(this: Pin<&mut Self>) {
-            let mut this = this.project();
-            cut(this.fut.as_mut(), this.node);
+            cut(this.project().state);
         }
+    }
+}
+
+pin_project! {
+    // An enum, and the scope in it never absent: so the two words that say "running" cost nothing,
+    // and Tokio's memory for a small task stays in its smallest size.
+    #[project = StateProj]
+    enum State<F> {
+        Running {
+            #[pin]
+            fut: F,
+            // Moves into the thread-local during a poll.
+            node: Arc<Node>,
+        },
+        Reported,
     }
 }
 
 impl<F> Child<F> {
     pub(crate) fn new(node: Arc<Node>, fut: F) -> Self {
         Self {
-            fut: Some(fut),
-            node: Some(node),
+            state: State::Running { fut, node },
         }
     }
 }
@@ -51,95 +61,72 @@ where
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        let mut this = self.project();
-        let node = this
-            .node
-            .as_ref()
-            .expect("a child is polled until it reports");
+        let mut state = self.project().state;
+        let StateProj::Running { fut, node } = state.as_mut().project() else {
+            unreachable!("a child is polled until it reports");
+        };
         if node.is_aborted() {
-            cut(this.fut, this.node);
+            cut(state);
             return Poll::Ready(None);
         }
         let bound = node.bound();
-        let inside = enter(this.node, bound);
-        let polled = catch_unwind(AssertUnwindSafe(|| {
-            let polled = this
-                .fut
-                .as_mut()
-                .as_pin_mut()
-                .expect("dropped with the report")
-                .poll(cx);
-            if polled.is_ready() {
-                this.fut.set(None);
-            }
-            polled
-        }));
+        let inside = enter(node, bound);
+        let polled = catch_unwind(AssertUnwindSafe(|| fut.poll(cx)));
         drop(inside);
-        match polled {
+        let (value, cause) = match polled {
             Ok(Poll::Pending) => {
-                let node = this.node.as_ref().expect("put back by the guard");
                 node.drive_once(cx.waker());
                 if !node.is_aborted() {
                     return Poll::Pending;
                 }
-                cut(this.fut, this.node);
-                Poll::Ready(None)
+                (None, None)
             }
-            Ok(Poll::Ready(Ok(value))) if needs_drop::<T>() && is_unwatched(this.node) => {
-                // Tokio would drop it after the report, when the group may be over.
-                let panic = in_scope(this.node, || drop(value)).err();
-                report(this.node, panic.map(Cause::panic));
-                Poll::Ready(None)
-            }
-            Ok(Poll::Ready(Ok(value))) => {
-                report(this.node, None);
-                Poll::Ready(Some(value))
-            }
-            Ok(Poll::Ready(Err(cause))) => {
-                report(this.node, Some(cause.boxed()));
-                Poll::Ready(None)
-            }
-            Err(payload) => {
-                // What is left of the future goes in its scope, too; one panic is told.
-                let _ = in_scope(this.node, || this.fut.set(None));
-                report(this.node, Some(Cause::panic(payload)));
-                Poll::Ready(None)
-            }
-        }
+            Ok(Poll::Ready(Ok(value))) => (Some(value), None),
+            Ok(Poll::Ready(Err(cause))) => (None, Some(cause.boxed())),
+            Err(payload) => (None, Some(Cause::Panic(Panic::new(payload)))),
+        };
+        Poll::Ready(finish(state, value, cause))
     }
 }
 
 /// Ends a child that has no value to give.
-fn cut<F>(mut fut: Pin<&mut Option<F>>, node: &mut Option<Arc<Node>>) {
-    if node.is_some() {
-        let panic = in_scope(node, || fut.set(None)).err();
-        report(node, panic.map(Cause::panic));
-    }
+fn cut<F>(state: Pin<&mut State<F>>) {
+    finish(state, None::<()>, None);
 }
 
-/// Destructors see the scope that they run in.
-fn in_scope(node: &mut Option<Arc<Node>>, f: impl FnOnce()) -> std::thread::Result<()> {
-    let bound = node.as_ref().map_or(Bound::NONE, |node| node.bound());
-    let _inside = enter(node, bound);
-    catch_unwind(AssertUnwindSafe(f))
+/// Drops the future in its scope, as destructors may look at it, and then tells the group. Nothing
+/// of the task outlives the group: a value that nobody will take is dropped here too, where Tokio
+/// would do it after the report. Gives the value that counts.
+fn finish<F, T>(
+    mut state: Pin<&mut State<F>>,
+    value: Option<T>,
+    cause: Option<Cause<AnyError>>,
+) -> Option<T> {
+    let StateProj::Running { node, .. } = state.as_mut().project() else {
+        return None;
+    };
+    let mut node = node.clone();
+    let unwanted = needs_drop::<T>() && node.role().task().is_some_and(fate::is_unwatched);
+    let bound = node.bound();
+    let inside = enter(&mut node, bound);
+    let dropped = catch_unwind(AssertUnwindSafe(|| state.set(State::Reported)));
+    let (value, spare) = match unwanted || dropped.is_err() {
+        true => (None, value),
+        false => (value, None),
+    };
+    let dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(spare))));
+    drop(inside);
+    // One panic is told, the first.
+    let panic = |payload| Cause::Panic(Panic::new(payload));
+    report(&node, cause.or_else(|| dropped.err().map(panic)));
+    value
 }
 
-/// Whether the task's handle is gone.
-fn is_unwatched(node: &Option<Arc<Node>>) -> bool {
-    let task = node.as_ref().and_then(|node| node.owner().downcast_ref());
-    task.is_some_and(TaskInfo::is_unwatched)
-}
-
-/// Tells the group, once. The future is gone by now, so nothing of the task outlives the group.
-fn report(node: &mut Option<Arc<Node>>, cause: Option<Cause<AnyError>>) {
-    let Some(node) = node.take() else { return };
+fn report(node: &Node, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
     if let Some(cause) = cause {
-        let task = node
-            .owner()
-            .downcast_ref::<TaskInfo>()
-            .expect("a child's node is a task's");
+        let task = node.role().task().expect("a child's node is a task's");
         let failure = Failure {
             id: task.id,
             name: task.name.clone(),
@@ -147,7 +134,7 @@ fn report(node: &mut Option<Arc<Node>>, cause: Option<Cause<AnyError>>) {
             elapsed: Timestamp::now().since(task.created),
             cause,
         };
-        let watched = task.fail();
+        let watched = fate::fail(task);
         core.fail(group, failure, watched);
     }
     node.end();
@@ -167,10 +154,6 @@ impl<E: Send + 'static> Cause<E> {
 }
 
 impl Cause<AnyError> {
-    fn panic(payload: Box<dyn Any + Send>) -> Self {
-        Self::Panic(Panic::new(payload))
-    }
-
     /// With its type again.
     pub(crate) fn typed<E: 'static>(self) -> Cause<E> {
         match self {

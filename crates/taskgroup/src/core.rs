@@ -4,8 +4,8 @@ use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 
-use shibuya_cancel::Reason;
 use shibuya_cancel::raw::{Node, Timestamp};
+use shibuya_cancel::{Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
@@ -13,7 +13,6 @@ use crate::error::{Cause, Failure, Straggler};
 use crate::failures::Failures;
 use crate::limit::Slots;
 use crate::live::{Entered, Left, Live};
-use crate::task::{TaskId, TaskInfo};
 use crate::{Name, OnError};
 
 /// A task's own error, until the typed front of the group takes it.
@@ -53,7 +52,7 @@ impl Core {
 
     /// The group that a node belongs to, when it is one.
     pub(crate) fn of(node: &Node) -> Option<&Self> {
-        node.owner().downcast_ref()
+        node.role().owned()
     }
 
     /// How many tasks have not ended.
@@ -146,9 +145,7 @@ impl Core {
 /// The tasks of a group that have not ended.
 pub(crate) fn stragglers(node: &Node) -> Vec<Straggler> {
     let children = node.children();
-    let tasks = children
-        .iter()
-        .filter_map(|child| child.owner().downcast_ref::<TaskInfo>());
+    let tasks = children.iter().filter_map(|child| child.role().task());
     tasks
         .map(|task| Straggler {
             id: task.id,

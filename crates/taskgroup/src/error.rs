@@ -2,10 +2,9 @@ use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
 
-use shibuya_cancel::Reason;
+use shibuya_cancel::{Name, Reason, TaskId};
 
-use crate::task::TaskId;
-use crate::{Name, Panic};
+use crate::Panic;
 
 /// Why a task group gave no value: one failure at the least, the first one first.
 ///

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::error::{Cause, Failure};
-use crate::task::TaskId;
+use shibuya_cancel::TaskId;
 
 /// Failures that are kept for tasks whose handle is gone; more are only counted.
 const KEPT_MAX: usize = 64;

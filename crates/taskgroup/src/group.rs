@@ -20,7 +20,7 @@ use crate::{Name, Task, TrySpawnError};
 ///
 /// Dropping a handle changes nothing.
 pub struct TaskGroup<E> {
-    node: Arc<Node<Core>>,
+    node: Arc<Node>,
     error: PhantomData<fn(E)>,
 }
 
@@ -84,7 +84,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         Builder::new()
     }
 
-    pub(crate) fn new(node: Arc<Node<Core>>) -> Self {
+    pub(crate) fn new(node: Arc<Node>) -> Self {
         Self {
             node,
             error: PhantomData,
@@ -182,8 +182,7 @@ impl<E: Send + 'static> TaskGroup<E> {
 
     /// The group's scope.
     pub fn scope(&self) -> CancelScope {
-        let node: Arc<Node> = self.node.clone();
-        CancelScope::from(node)
+        CancelScope::from(self.node.clone())
     }
 
     /// The group's name.
@@ -202,11 +201,11 @@ impl<E: Send + 'static> TaskGroup<E> {
     }
 
     pub(crate) fn core(&self) -> &Core {
-        self.node.owner()
+        Core::of(&self.node).expect("a group's node has a core")
     }
 
-    pub(crate) fn node(&self) -> Arc<Node> {
-        self.node.clone()
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        &self.node
     }
 }
 
@@ -221,7 +220,7 @@ impl<E> Clone for TaskGroup<E> {
 
 impl<E> fmt::Debug for TaskGroup<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let core = self.node.owner();
+        let core = Core::of(&self.node).expect("a group's node has a core");
         f.debug_struct("TaskGroup")
             .field("name", &core.name)
             .field("tasks", &core.len())

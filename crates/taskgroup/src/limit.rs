@@ -18,11 +18,6 @@ impl Free {
     pub(crate) fn slots(limit: usize) -> Arc<Slots> {
         Arc::new(WaitList::new(Self(limit)))
     }
-
-    /// Frees `n` more.
-    pub(crate) fn add(&mut self, n: usize) {
-        self.0 += n;
-    }
 }
 
 impl Serve for Free {
@@ -51,7 +46,7 @@ impl Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.0.lock().add(1);
+        self.0.lock().take_back(());
     }
 }
 

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::Reason;
-use shibuya_cancel::raw::{Bound, Node, Timer, Timestamp, bound, enter, scope};
+use shibuya_cancel::raw::{Bound, Node, Role, Timer, Timestamp, bound, enter, scope};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
@@ -48,7 +48,7 @@ pin_project! {
             let Some(node) = this.node.clone() else { return };
             node.abort(Reason::Dropped);
             // A panic in the body's destructor goes on, yet not before the tasks are accounted for.
-            let dropped = drop_inside(this.body.as_mut(), this.node);
+            let dropped = drop_inside(this.body.as_mut(), &node);
             core(&node).orphan(&node);
             node.end();
             if let Err(payload) = dropped {
@@ -94,11 +94,11 @@ where
         let node = self.node.clone().expect("made by `start`");
         node.drive(cx.waker());
         if self.body.is_some() && !node.is_aborted() {
-            self.as_mut().poll_body(cx);
+            self.as_mut().poll_body(&node, cx);
         }
         loop {
             if node.is_aborted() && self.body.is_some() {
-                self.as_mut().cut_body();
+                self.as_mut().cut_body(&node);
             }
             if self.body.is_none() && core(&node).try_close() {
                 return Poll::Ready(self.conclude());
@@ -139,17 +139,18 @@ where
             slots,
             runtime,
         );
+        let role = Role::Owned(Box::new(core));
         let node = match scope() {
-            Some(outer) => Node::child(outer, bound, builder.grace, core),
-            None => Node::root(bound, builder.grace, core),
+            Some(outer) => Node::child(outer, bound, builder.grace, role),
+            None => Node::root(bound, builder.grace, role),
         };
         let group = TaskGroup::new(node.clone());
-        let node: Arc<Node> = node;
         *this.node = Some(node.clone());
         if *this.at <= now {
             expire(&node);
         }
-        let inside = enter(this.node, bound);
+        let mut scope = node.clone();
+        let inside = enter(&mut scope, bound);
         let made = catch_unwind(AssertUnwindSafe(|| body(group)));
         drop(inside);
         match made {
@@ -158,14 +159,10 @@ where
         }
     }
 
-    fn poll_body(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+    fn poll_body(self: Pin<&mut Self>, node: &Arc<Node>, cx: &mut Context<'_>) {
         let mut this = self.project();
-        let bound = this
-            .node
-            .as_ref()
-            .map_or(Bound::NONE, |node| node.bound())
-            .min(bound());
-        let inside = enter(this.node, bound);
+        let mut scope = node.clone();
+        let inside = enter(&mut scope, node.bound().min(bound()));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let polled = this.body.as_mut().as_pin_mut().map(|body| body.poll(cx));
             if let Some(Poll::Ready(_)) = polled {
@@ -174,22 +171,19 @@ where
             polled
         }));
         drop(inside);
-        let node = this.node.as_ref().expect("put back by the guard");
         match polled {
             Ok(Some(Poll::Ready(Ok(value)))) => *this.value = Some(value),
             Ok(Some(Poll::Ready(Err(error)))) => fail(node, Cause::Error(Box::new(error))),
             Ok(_) => {}
             Err(payload) => {
                 fail(node, Cause::Panic(Panic::new(payload)));
-                let _ = drop_inside(this.body, this.node);
+                let _ = drop_inside(this.body, node);
             }
         }
     }
 
-    fn cut_body(self: Pin<&mut Self>) {
-        let this = self.project();
-        if let Err(payload) = drop_inside(this.body, this.node) {
-            let node = this.node.as_ref().expect("put back by the guard");
+    fn cut_body(self: Pin<&mut Self>, node: &Arc<Node>) {
+        if let Err(payload) = drop_inside(self.project().body, node) {
             fail(node, Cause::Panic(Panic::new(payload)));
         }
     }
@@ -309,11 +303,8 @@ fn typed<E: 'static>(failure: Failure<AnyError>) -> Failure<E> {
 }
 
 /// Destructors see the scope that they run in.
-fn drop_inside<F>(
-    mut fut: Pin<&mut Option<F>>,
-    node: &mut Option<Arc<Node>>,
-) -> std::thread::Result<()> {
-    let bound = node.as_ref().map_or(Bound::NONE, |node| node.bound());
-    let _inside = enter(node, bound);
+fn drop_inside<F>(mut fut: Pin<&mut Option<F>>, node: &Arc<Node>) -> std::thread::Result<()> {
+    let mut scope = node.clone();
+    let _inside = enter(&mut scope, node.bound());
     catch_unwind(AssertUnwindSafe(|| fut.set(None)))
 }

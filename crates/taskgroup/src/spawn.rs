@@ -6,13 +6,12 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Bound, Node, Timestamp, enter};
+use shibuya_cancel::raw::{Bound, Label, Node, Role, Timestamp, enter};
 use shibuya_cancel::{CancelScope, Deadline, timeout};
 
 use crate::child::Child;
 use crate::error::Cause;
 use crate::limit::{Slot, Slots, Slotted, TakeSlot};
-use crate::task::TaskInfo;
 use crate::{Name, Task, TaskGroup, TrySpawnError};
 
 /// A task to be, from [`TaskGroup::task`].
@@ -120,7 +119,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
             node.shield();
             let closure = runtime.spawn_blocking(move || {
                 let scope = CancelScope::from(node.clone());
-                let mut node = Some(node);
+                let mut node = node;
                 let _inside = enter(&mut node, bound);
                 f(&scope)
             });
@@ -192,10 +191,15 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         Task::new(node, Some(handle))
     }
 
-    fn into_node(self) -> Arc<Node<TaskInfo>> {
-        let group = self.group.node();
+    fn into_node(self) -> Arc<Node> {
+        let group = self.group.node().clone();
         let (bound, grace) = (group.bound(), group.grace());
-        Node::child(group, bound, grace, TaskInfo::new(self.name, self.location))
+        Node::child(
+            group,
+            bound,
+            grace,
+            Role::Task(Label::new(self.name, self.location)),
+        )
     }
 }
 

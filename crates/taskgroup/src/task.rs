@@ -1,87 +1,57 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
-use shibuya_cancel::Reason;
-use shibuya_cancel::raw::{Node, Timestamp, with_scope};
+use shibuya_cancel::raw::{Label, Node, with_scope};
+use shibuya_cancel::{Reason, TaskId};
 use tokio::task::JoinHandle;
 
 use crate::core::Core;
 use crate::error::Cause;
 use crate::{Name, OnError, Outcome};
 
-/// The number of a task, unique in the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct TaskId(u64);
+/// What became of a task and of its handle, as the label of its node keeps it.
+pub(crate) mod fate {
+    use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-impl TaskId {
-    pub(crate) fn next() -> Self {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        Self(NEXT.fetch_add(1, Ordering::Relaxed))
-    }
-}
+    use shibuya_cancel::raw::Label;
 
-impl fmt::Display for TaskId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-/// What is known of a task, as the owner of its node in the tree of scopes.
-pub(crate) struct TaskInfo {
-    pub(crate) id: TaskId,
-    pub(crate) name: Name,
-    pub(crate) location: &'static Location<'static>,
-    pub(crate) created: Timestamp,
-    fate: AtomicU8,
-}
-
-/// The failure was reported to the group.
-const FAILED: u8 = 1;
-/// The handle is gone, so nobody will ask for the outcome.
-const UNWATCHED: u8 = 2;
-/// The handle has given the value.
-const TAKEN: u8 = 4;
-
-impl TaskInfo {
-    pub(crate) fn new(name: Name, location: &'static Location<'static>) -> Self {
-        let (id, created) = (TaskId::next(), Timestamp::now());
-        Self {
-            id,
-            name,
-            location,
-            created,
-            fate: AtomicU8::new(0),
-        }
-    }
+    /// The failure was reported to the group.
+    const FAILED: u8 = 1;
+    /// The handle is gone, so nobody will ask for the outcome.
+    const UNWATCHED: u8 = 2;
+    /// The handle has given the value.
+    const TAKEN: u8 = 4;
 
     /// Gives whether somebody may still ask for the failure.
-    pub(crate) fn fail(&self) -> bool {
-        self.fate.fetch_or(FAILED, Ordering::AcqRel) & UNWATCHED == 0
+    pub(crate) fn fail(task: &Label) -> bool {
+        task.fate.fetch_or(FAILED, AcqRel) & UNWATCHED == 0
     }
 
     /// Gives whether there is a failure that nobody will ask for.
-    fn unwatch(&self) -> bool {
-        self.fate.fetch_or(UNWATCHED, Ordering::AcqRel) & FAILED != 0
+    pub(crate) fn unwatch(task: &Label) -> bool {
+        task.fate.fetch_or(UNWATCHED, AcqRel) & FAILED != 0
     }
 
     /// Whether nobody will ask for the outcome.
-    pub(crate) fn is_unwatched(&self) -> bool {
-        self.is(UNWATCHED)
+    pub(crate) fn is_unwatched(task: &Label) -> bool {
+        task.fate.load(Acquire) & UNWATCHED != 0
     }
 
     /// The task is over by now, so the word is its handle's alone.
-    fn take(&self) {
-        self.fate.store(TAKEN, Ordering::Relaxed);
+    pub(crate) fn take(task: &Label) {
+        task.fate.store(TAKEN, Relaxed);
     }
 
-    fn is(&self, fate: u8) -> bool {
-        self.fate.load(Ordering::Acquire) & fate != 0
+    pub(crate) fn was_taken(task: &Label) -> bool {
+        task.fate.load(Relaxed) & TAKEN != 0
+    }
+
+    pub(crate) fn has_failed(task: &Label) -> bool {
+        task.fate.load(Acquire) & FAILED != 0
     }
 }
 
@@ -105,12 +75,12 @@ impl TaskInfo {
 /// The message names the task.
 pub struct Task<T, E> {
     handle: Option<JoinHandle<Option<T>>>,
-    node: Arc<Node<TaskInfo>>,
+    node: Arc<Node>,
     error: PhantomData<fn() -> E>,
 }
 
 impl<T, E> Task<T, E> {
-    pub(crate) fn new(node: Arc<Node<TaskInfo>>, handle: Option<JoinHandle<Option<T>>>) -> Self {
+    pub(crate) fn new(node: Arc<Node>, handle: Option<JoinHandle<Option<T>>>) -> Self {
         Self {
             handle,
             node,
@@ -120,12 +90,12 @@ impl<T, E> Task<T, E> {
 
     /// The task's number, unique in the process.
     pub fn id(&self) -> TaskId {
-        self.node.owner().id
+        self.label().id
     }
 
     /// The task's name.
     pub fn name(&self) -> &Name {
-        &self.node.owner().name
+        &self.label().name
     }
 
     /// Whether the task has ended, one way or another.
@@ -197,18 +167,21 @@ impl<T, E> Task<T, E> {
             None => None,
         };
         self.handle = None;
-        let task = self.node.owner();
         Poll::Ready(match value {
             Some(value) => {
-                task.take();
+                fate::take(self.label());
                 End::Value(value)
             }
-            None if task.is(FAILED) => End::Failed,
-            None if task.is(TAKEN) => {
-                panic!("task `{}` was polled after it gave its value", task.name)
+            None if fate::has_failed(self.label()) => End::Failed,
+            None if fate::was_taken(self.label()) => {
+                panic!("task `{}` was polled after it gave its value", self.name())
             }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
         })
+    }
+
+    fn label(&self) -> &Label {
+        self.node.role().task().expect("a task's node is labelled")
     }
 
     fn group(&self) -> &Arc<Node> {
@@ -228,7 +201,7 @@ impl<T, E> Task<T, E> {
         if self.group().is_cancelled() && is_dropped_with(self.group()) {
             return Poll::Pending;
         }
-        let task = self.node.owner();
+        let task = self.label();
         panic!(
             "task `{}`, spawned at {}, has no value: it {why}; await its `outcome()` instead",
             task.name, task.location
@@ -272,7 +245,7 @@ impl<T, E> Unpin for Task<T, E> {}
 
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
-        if self.node.owner().unwatch() {
+        if fate::unwatch(self.label()) {
             self.core().unwatch(self.id());
         }
     }

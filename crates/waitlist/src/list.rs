@@ -78,7 +78,8 @@ impl<S: Serve> WaitList<S> {
     /// Locks the state. When the guard drops, waiters are served from the head for as long as the state allows,
     /// the list is unlocked, and then they are woken.
     ///
-    /// Blocks the thread while another holds the lock. Don't hold it across an `.await`.
+    /// Blocks the thread while another holds the lock. Whoever holds the guard must let go of it before anything else with
+    /// this list: locking it again, or polling or dropping one of its waiters, deadlocks.
     pub fn lock(&self) -> Guard<'_, S> {
         Guard::new(self, self.core.lock())
     }
@@ -129,8 +130,15 @@ impl<S: Serve> WaitList<S> {
     }
 
     /// Settles waiters from the head for as long as it goes, and wakes them batch by batch, always with the lock free.
-    pub(crate) fn serve<'a>(&'a self, core: MutexGuard<'a, Core<S>>) {
-        let mut served = WakeBatch::new();
+    pub(crate) fn serve<'a>(&'a self, mut core: MutexGuard<'a, Core<S>>) {
+        // Most unlocks end here: the head can't be served yet.
+        if let Some(first) = core.settle_head() {
+            self.serve_on(core, first);
+        }
+    }
+
+    fn serve_on<'a>(&'a self, core: MutexGuard<'a, Core<S>>, first: Waker) {
+        let mut served = WakeBatch::new(first);
         // A local declared after the batch: when `try_serve` panics, it unlocks before the batch wakes.
         let mut core = core;
         loop {
@@ -273,5 +281,84 @@ impl<S: Serve> fmt::Debug for WaitList<S> {
             None => debug.field("locked", &true),
         };
         debug.finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(shibuya_loom)))]
+mod tests {
+    use std::pin::Pin;
+    use std::task::{Context, Waker};
+
+    use super::*;
+
+    struct Never;
+
+    impl Serve for Never {
+        type Request = ();
+        type Grant = ();
+
+        fn try_serve(&mut self, (): &mut ()) -> Option<()> {
+            None
+        }
+
+        fn take_back(&mut self, (): ()) {}
+    }
+
+    fn waiting(list: &WaitList<Never>) -> Wait<&WaitList<Never>> {
+        let mut wait = list.wait(());
+        assert!(
+            Pin::new(&mut wait)
+                .poll(&mut Context::from_waker(Waker::noop()))
+                .is_pending()
+        );
+        wait
+    }
+
+    fn allocated(list: &WaitList<Never>) -> Option<usize> {
+        list.core()
+            .waiters
+            .as_ref()
+            .map(|waiters| waiters.capacity())
+    }
+
+    #[test]
+    fn nothing_is_allocated_before_the_first_waiter() {
+        let list = WaitList::new(Never);
+        drop(list.wait(()));
+        drop(list.lock());
+        assert!(list.try_acquire(()).is_err());
+        assert_eq!(allocated(&list), None);
+    }
+
+    #[test]
+    fn entries_are_reused() {
+        let list = WaitList::new(Never);
+        let _stays = waiting(&list);
+        for _ in 0..1000 {
+            drop(waiting(&list));
+        }
+        assert!(allocated(&list).unwrap() <= 4);
+    }
+
+    #[test]
+    fn a_small_slab_is_kept_and_a_large_one_given_back() {
+        let list = WaitList::new(Never);
+        drop([(); 10].map(|()| waiting(&list)));
+        assert!(allocated(&list).is_some());
+        drop([(); 1000].map(|()| waiting(&list)));
+        assert_eq!(allocated(&list), None);
+    }
+
+    #[test]
+    fn a_million_leave_in_any_order() {
+        const MILLION: usize = 1_000_000;
+        const STRIDE: usize = 7_919; // prime to a million, so that it visits all
+        let list = WaitList::new(Never);
+        let mut waiters: Vec<_> = (0..MILLION).map(|_| Some(waiting(&list))).collect();
+        for i in 0..MILLION {
+            waiters[i * STRIDE % MILLION] = None;
+            assert_eq!(list.len(), MILLION - 1 - i);
+        }
+        assert_eq!(allocated(&list), None);
     }
 }

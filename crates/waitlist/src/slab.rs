@@ -97,6 +97,11 @@ impl<T> Slab<T> {
         self.occupied == 0 && self.nodes.capacity() > KEEP
     }
 
+    #[cfg(all(test, not(shibuya_loom)))]
+    pub(crate) fn capacity(&self) -> usize {
+        self.nodes.capacity()
+    }
+
     fn occupy(&mut self, node: Node<T>) -> Ticket {
         let ticket = self.vacant;
         if ticket == NIL {

@@ -99,6 +99,11 @@ impl<L: Deref<Target: List>> Wait<L> {
         }
     }
 
+    /// The pointer to the list.
+    pub fn list(&self) -> &L {
+        &self.list
+    }
+
     fn enter(&mut self, waker: &Waker) -> Poll<Result<Grant<L>, Closed<Request<L>>>> {
         let Stage::New(request) = &mut self.stage else {
             unreachable!("a wait enters once");

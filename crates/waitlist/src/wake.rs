@@ -1,5 +1,6 @@
 use std::any::Any;
 use std::array;
+use std::iter;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::Waker;
 
@@ -8,17 +9,20 @@ const BATCH: usize = 32;
 
 /// Wakers taken out under the lock, to be called after it. On the stack, so that serving never allocates.
 pub(crate) struct WakeBatch {
-    wakers: [Option<Waker>; BATCH],
+    first: Option<Waker>,
+    /// Apart, since most unlocks serve one waiter at most and need not clear all this.
+    rest: Option<[Option<Waker>; BATCH - 1]>,
     len: usize,
     /// The first panic of a waker, passed on once everybody is woken.
     panic: Option<Box<dyn Any + Send>>,
 }
 
 impl WakeBatch {
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new(first: Waker) -> Self {
         Self {
-            wakers: array::from_fn(|_| None),
-            len: 0,
+            first: Some(first),
+            rest: None,
+            len: 1,
             panic: None,
         }
     }
@@ -28,13 +32,20 @@ impl WakeBatch {
     }
 
     pub(crate) fn push(&mut self, waker: Waker) {
-        self.wakers[self.len] = Some(waker);
+        if self.len == 0 {
+            self.first = Some(waker);
+        } else {
+            let rest = self.rest.get_or_insert_with(|| array::from_fn(|_| None));
+            rest[self.len - 1] = Some(waker);
+        }
         self.len += 1;
     }
 
     /// Wakes in the order of `push`. The list's lock must be free: a waker may run anything.
     pub(crate) fn wake_all(&mut self) {
-        for waker in self.wakers[..self.len].iter_mut().filter_map(Option::take) {
+        let rest = self.rest.as_mut().into_iter().flatten();
+        let wakers = iter::once(&mut self.first).chain(rest);
+        for waker in wakers.take(self.len).filter_map(Option::take) {
             if let Err(panic) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
                 self.panic.get_or_insert(panic);
             }

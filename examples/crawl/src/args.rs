@@ -1,9 +1,8 @@
 //! The command line.
 
-use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::{Parser, value_parser};
 use url::Url;
 
 use crate::crawl::Options;
@@ -33,8 +32,8 @@ pub struct Args {
     pub depth: Option<usize>,
 
     /// Requests at a time
-    #[arg(long, value_name = "N", default_value = "16")]
-    pub concurrency: NonZeroUsize,
+    #[arg(long, value_name = "N", default_value = "16", value_parser = value_parser!(u16).range(1..))]
+    pub concurrency: u16,
 
     /// Requests per second, at most
     #[arg(long, value_name = "N", value_parser = rate)]
@@ -65,7 +64,7 @@ impl Args {
         Options {
             start,
             depth: self.depth,
-            concurrency: self.concurrency,
+            concurrency: self.concurrency.into(),
             rate: self.rate,
             timeout: self.timeout,
             deadline: self.deadline,

@@ -1,38 +1,24 @@
 //! One URL, requested: redirects followed, time limited, no more read than is of use.
 
-use std::error::Error;
-use std::time::Duration;
+mod body;
+mod error;
 
-use encoding_rs::Encoding;
-use reqwest::header::{CONTENT_TYPE, LOCATION};
+use std::time::{Duration, Instant};
+
+use reqwest::header::LOCATION;
 use reqwest::{Client, Response, redirect};
+use shibuya_cancel::timeout;
 use url::{Host, Url};
 
-use crate::charset;
 use crate::links::is_http;
 use crate::pace::Pace;
 use crate::robots::PRODUCT;
 
+pub use body::{BODY_MAX, Body, Read};
+pub use error::FetchError;
+
 /// A chain of redirects that is longer than this has no end.
 const REDIRECTS_MAX: usize = 10;
-
-/// What of a page is read: the rest is neither waited for nor kept.
-pub const BODY_MAX: usize = 16 << 20;
-
-/// A body that nobody wants is read all the same when it is this short, since that keeps the
-/// connection for the next request.
-const DRAIN_MAX: u64 = 64 << 10;
-
-/// Which bodies are read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Read {
-    /// None: the status is enough.
-    Nothing,
-    /// That of a page.
-    Html,
-    /// Any, up to so many bytes.
-    UpTo(usize),
-}
 
 /// What answered in the end.
 #[derive(Debug)]
@@ -41,67 +27,12 @@ pub struct Answer {
     pub status: u16,
     /// Its URL: behind the redirects, where there were any.
     pub end: Url,
-    /// Its length in bytes: of what was read, else of what its header promised.
+    /// Its length in bytes: what its header promised, else what was read.
     pub length: u64,
     /// Its body, if that was to be read.
     pub body: Option<Body>,
-}
-
-impl Answer {
-    /// Whether the status is one of the 2xx.
-    #[must_use]
-    pub fn is_success(&self) -> bool {
-        (200..300).contains(&self.status)
-    }
-}
-
-/// The bytes of a body.
-#[derive(Debug)]
-pub struct Body {
-    /// At most [`BODY_MAX`] of them.
-    pub bytes: Vec<u8>,
-    /// There were more.
-    pub truncated: bool,
-    /// The charset in the header.
-    pub charset: Option<&'static Encoding>,
-}
-
-/// Why there was no answer.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum FetchError {
-    /// The time for one request was over.
-    #[error("no answer within {0:?}")]
-    Timeout(Duration),
-    /// More than ten redirects.
-    #[error("too many redirects (more than {REDIRECTS_MAX})")]
-    TooManyRedirects,
-    /// A redirect led back to a URL of its own chain.
-    #[error("redirect loop through {0}")]
-    RedirectLoop(Url),
-    /// A redirect to what is no http(s) URL.
-    #[error("redirect to {0:?}, which is no http(s) URL")]
-    BadRedirect(String),
-    /// robots.txt forbids to go there.
-    #[error("{0} is disallowed by robots.txt")]
-    Disallowed(Url),
-    /// A robots.txt that can't be had forbids everything.
-    #[error("robots.txt can't be had: {0}")]
-    NoRobots(String),
-    /// No connection, or it broke.
-    #[error("{}", root_cause(.0))]
-    Transport(#[from] reqwest::Error),
-}
-
-impl FetchError {
-    /// Whether the redirects led nowhere.
-    #[must_use]
-    pub fn is_redirect(&self) -> bool {
-        matches!(
-            self,
-            Self::TooManyRedirects | Self::RedirectLoop(_) | Self::BadRedirect(_)
-        )
-    }
+    /// From request to last byte, of all redirects together.
+    pub took: Duration,
 }
 
 /// An HTTP client that behaves.
@@ -161,14 +92,18 @@ impl Fetcher {
     ) -> Result<Answer, FetchError> {
         may_go(url)?;
         let mut chain = vec![url.clone()];
+        let mut took = Duration::ZERO;
         loop {
             let at = &chain[chain.len() - 1];
             if let Some(pace) = &self.pace {
                 pace.turn().await;
             }
-            let hop = tokio::time::timeout(self.timeout, self.request(at, read)).await;
-            match hop.map_err(|_| FetchError::Timeout(self.timeout))?? {
-                Hop::End(answer) => return Ok(answer),
+            let sent = Instant::now();
+            let hop = timeout(self.timeout, self.request(at, read)).await;
+            let hop = hop.map_err(|_| FetchError::Timeout(self.timeout))??;
+            took += sent.elapsed();
+            match hop {
+                Hop::End(answer) => return Ok(Answer { took, ..answer }),
                 Hop::Redirect(to) if chain.contains(&to) => {
                     return Err(FetchError::RedirectLoop(to));
                 }
@@ -187,7 +122,7 @@ impl Fetcher {
         let response = self.client.get(url.clone()).send().await?;
         match redirect_target(&response)? {
             Some(to) => {
-                drain(response).await;
+                body::drain(response).await;
                 Ok(Hop::Redirect(to))
             }
             None => Ok(Hop::End(receive(response, url, read).await?)),
@@ -221,70 +156,20 @@ fn redirect_target(response: &Response) -> Result<Option<Url>, FetchError> {
 async fn receive(response: Response, url: &Url, read: Read) -> Result<Answer, FetchError> {
     let status = response.status();
     let promised = response.content_length();
-    let content_type = response
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or("");
-    let charset = charset::of_content_type(content_type);
-    let max = match read {
-        Read::Html if status.is_success() && is_html(content_type) => Some(BODY_MAX),
-        Read::UpTo(max) if status.is_success() => Some(max),
-        _ => None,
-    };
-    let body = match max {
-        Some(max) => {
-            let (bytes, truncated) = read_up_to(max, response).await?;
-            Some(Body {
-                bytes,
-                truncated,
-                charset,
-            })
-        }
-        None => {
-            drain(response).await;
-            None
-        }
+    let body = if status.is_success() {
+        Body::receive(response, read).await?
+    } else {
+        body::drain(response).await;
+        None
     };
     let received = body.as_ref().map(|body| body.bytes.len() as u64);
-    let length = promised.or(received).unwrap_or(0);
     Ok(Answer {
         status: status.as_u16(),
         end: url.clone(),
-        length,
+        length: promised.or(received).unwrap_or(0),
         body,
+        took: Duration::ZERO, // the caller knows
     })
-}
-
-fn is_html(content_type: &str) -> bool {
-    let essence = content_type.split(';').next().unwrap_or("").trim();
-    essence.eq_ignore_ascii_case("text/html")
-        || essence.eq_ignore_ascii_case("application/xhtml+xml")
-}
-
-/// The first `max` bytes, and whether there were more.
-async fn read_up_to(max: usize, mut response: Response) -> Result<(Vec<u8>, bool), FetchError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        let room = max - bytes.len();
-        if chunk.len() > room {
-            bytes.extend_from_slice(&chunk[..room]);
-            return Ok((bytes, true));
-        }
-        bytes.extend_from_slice(&chunk);
-    }
-    Ok((bytes, false))
-}
-
-/// A long body is not worth it: dropping the response closes the connection. Nor is an error here,
-/// since the answer is known.
-async fn drain(mut response: Response) {
-    if response
-        .content_length()
-        .is_some_and(|length| length <= DRAIN_MAX)
-    {
-        while let Ok(Some(_)) = response.chunk().await {}
-    }
 }
 
 fn is_loopback(url: &Url) -> bool {
@@ -294,13 +179,4 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     }
-}
-
-/// The innermost error is the one that says something: "Connection refused", not "error sending request".
-fn root_cause(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = error;
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -21,6 +21,17 @@ pub struct Known {
     pub referrers: Vec<Id>,
 }
 
+/// A URL to visit.
+#[derive(Debug)]
+pub struct Job {
+    /// Its number.
+    pub id: Id,
+    /// The URL.
+    pub url: Url,
+    /// How many clicks it is from the start.
+    pub depth: usize,
+}
+
 /// The known URLs and the queue of those to visit.
 #[derive(Debug)]
 pub struct Frontier {
@@ -77,12 +88,12 @@ impl Frontier {
         visit
     }
 
-    /// The next URL to visit, with its depth.
+    /// The next URL to visit.
     ///
     /// Under a depth limit one level is done before the next begins (`idle`: nothing is under way).
     /// Otherwise a page could be reached first by a long way that a slow page on the short one
     /// allowed to win, and what is checked would depend on chance.
-    pub fn pop(&mut self, idle: bool) -> Option<(Id, Url, usize)> {
+    pub fn pop(&mut self, idle: bool) -> Option<Job> {
         let &(id, depth) = self.queue.front()?;
         if self.depth_max.is_some() && depth > self.depth && !idle {
             return None;
@@ -90,7 +101,7 @@ impl Frontier {
         self.queue.pop_front();
         self.depth = depth;
         let url = Url::parse(&self[id].url).expect("only URLs are pushed");
-        Some((id, url, depth))
+        Some(Job { id, url, depth })
     }
 
     /// How many wait for a visit.
@@ -130,9 +141,9 @@ mod tests {
         assert!(frontier.push(ids[0], 0));
         assert!(frontier.push(ids[1], 1));
         assert!(!frontier.push(ids[2], 2));
-        assert_eq!(frontier.pop(true).unwrap().0, ids[0]);
+        assert_eq!(frontier.pop(true).unwrap().id, ids[0]);
         assert!(frontier.pop(false).is_none());
-        assert_eq!(frontier.pop(true).unwrap().0, ids[1]);
+        assert_eq!(frontier.pop(true).unwrap().id, ids[1]);
         assert!(frontier.pop(true).is_none());
     }
 }

@@ -3,15 +3,18 @@
 //! Works on the tokens of the HTML standard rather than on a tree: links, `<base>` and `<title>`
 //! need no more, and a page of 10 MB costs little more memory than its text.
 
+mod tokens;
+
 use std::borrow::Cow;
 use std::collections::HashSet;
 
 use encoding_rs::Encoding;
-use html5gum::emitters::callback::{CallbackEmitter, CallbackEvent};
-use html5gum::{Span, State, Tokenizer};
 use url::Url;
 
 use crate::charset;
+use crate::fetch::Body;
+
+use tokens::Tokens;
 
 /// Longer titles, and `href`s that are no URL, are cut, so that a report stays small.
 const TEXT_MAX: usize = 200;
@@ -34,12 +37,12 @@ pub struct Page {
 }
 
 impl Page {
-    /// Reads the page in `bytes`, which came from `url` with the charset `declared` in its header.
+    /// Reads the page in `body`, which came from `url`.
     #[must_use]
-    pub fn parse(bytes: &[u8], declared: Option<&'static Encoding>, url: &Url) -> Self {
-        let encoding = charset::detect(bytes, declared);
-        let utf8 = encoding.decode(bytes).0;
-        let tokens = Tokens::read(&utf8);
+    pub fn parse(body: &Body, url: &Url) -> Self {
+        let encoding = charset::detect(&body.bytes, body.charset);
+        let text = encoding.decode(&body.bytes).0;
+        let tokens = Tokens::read(&text, body.xml);
         let base = base_of(url, tokens.base.as_deref());
 
         let mut page = Self {
@@ -97,114 +100,6 @@ fn base_of(url: &Url, base: Option<&str>) -> Url {
         .unwrap_or_else(|| url.clone())
 }
 
-/// What the tokenizer saw of interest.
-#[derive(Debug, Default)]
-struct Tokens {
-    hrefs: Vec<String>,
-    base: Option<String>,
-    title: Option<String>,
-    errors: usize,
-    first_error: Option<html5gum::Error>,
-
-    tag: Tag,
-    /// The `href` of the tag that is being read: of two, the first counts.
-    href: Option<String>,
-    in_href: bool,
-    in_title: bool,
-}
-
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-enum Tag {
-    A,
-    Base,
-    Title,
-    /// Its content is text: tags in it are none.
-    Text(State),
-    #[default]
-    Other,
-}
-
-impl Tag {
-    fn new(name: &[u8]) -> Self {
-        match name {
-            b"a" => Self::A,
-            b"base" => Self::Base,
-            b"title" => Self::Title,
-            b"textarea" => Self::Text(State::RcData),
-            b"script" => Self::Text(State::ScriptData),
-            b"style" | b"xmp" | b"iframe" | b"noembed" | b"noframes" => Self::Text(State::RawText),
-            b"plaintext" => Self::Text(State::PlainText),
-            // `noscript` is not among them: nobody runs scripts here.
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Tokens {
-    fn read(html: &str) -> Self {
-        let mut tokens = Self::default();
-        let emitter =
-            CallbackEmitter::new(|event: CallbackEvent<'_>, _: Span<()>| tokens.see(event));
-        let mut tokenizer = Tokenizer::new_with_emitter(html, emitter);
-        while let Some(Ok(state)) = tokenizer.next() {
-            tokenizer.set_state(state);
-        }
-        drop(tokenizer);
-        tokens
-    }
-
-    /// Takes note of `event`; says how to go on behind a tag whose content is text.
-    fn see(&mut self, event: CallbackEvent<'_>) -> Option<State> {
-        match event {
-            CallbackEvent::OpenStartTag { name } => {
-                self.tag = Tag::new(name);
-                self.href = None;
-                self.in_href = false;
-            }
-            CallbackEvent::AttributeName { name } => {
-                self.in_href = name == b"href"
-                    && self.href.is_none()
-                    && matches!(self.tag, Tag::A | Tag::Base);
-                if self.in_href {
-                    self.href = Some(String::new()); // an empty value has no event of its own
-                }
-            }
-            CallbackEvent::AttributeValue { value } if self.in_href => {
-                self.href = Some(lossy(value))
-            }
-            CallbackEvent::CloseStartTag { .. } => return self.close_start_tag(),
-            CallbackEvent::String { value } if self.in_title => {
-                self.title.get_or_insert_with(|| lossy(value));
-            }
-            CallbackEvent::EndTag { .. } => self.in_title = false,
-            CallbackEvent::Error(error) => {
-                self.errors += 1;
-                self.first_error.get_or_insert(error);
-            }
-            _ => {}
-        }
-        None
-    }
-
-    fn close_start_tag(&mut self) -> Option<State> {
-        match self.tag {
-            Tag::A => self.hrefs.extend(self.href.take()),
-            Tag::Base if self.base.is_none() => self.base = self.href.take(),
-            Tag::Title => {
-                self.in_title = true;
-                return Some(State::RcData);
-            }
-            Tag::Text(state) => return Some(state),
-            Tag::Base | Tag::Other => {}
-        }
-        None
-    }
-}
-
-fn lossy(bytes: &[u8]) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
-}
-
 /// One line, not too long, and nothing that a terminal would obey.
 fn tidy(text: &str) -> String {
     let words: Vec<_> = text
@@ -226,11 +121,11 @@ mod tests {
     use super::*;
 
     fn page(html: &str) -> Page {
-        Page::parse(
-            html.as_bytes(),
-            None,
-            &Url::parse("http://host/dir/page").unwrap(),
-        )
+        let body = Body {
+            bytes: html.into(),
+            ..Body::default()
+        };
+        Page::parse(&body, &Url::parse("http://host/dir/page").unwrap())
     }
 
     fn links(html: &str) -> Vec<String> {
@@ -287,6 +182,21 @@ mod tests {
     }
 
     #[test]
+    fn in_xml_and_in_svg_a_tag_may_close_itself() {
+        let html =
+            "<script/><a href=1></script><svg><style/><a href=2></a></svg><style/><a href=3>";
+        assert_eq!(links(html), ["http://host/dir/2"]);
+
+        let body = Body {
+            bytes: b"<title/><script src='x'/><a href='1'/>".into(),
+            xml: true,
+            ..Body::default()
+        };
+        let page = Page::parse(&body, &Url::parse("http://host/").unwrap());
+        assert_eq!(page.links[0].as_str(), "http://host/1");
+    }
+
+    #[test]
     fn the_first_title_counts_on_one_line() {
         assert_eq!(
             page("<title>\n A &lt; B\n</title><svg><title>x</title>")
@@ -330,7 +240,11 @@ mod tests {
     fn a_query_is_written_in_the_charset_of_its_page() {
         let (bytes, ..) =
             encoding_rs::SHIFT_JIS.encode("<meta charset=shift_jis><a href='/渋?q=渋'>");
-        let page = Page::parse(&bytes, None, &Url::parse("http://host/").unwrap());
+        let body = Body {
+            bytes: bytes.into(),
+            ..Body::default()
+        };
+        let page = Page::parse(&body, &Url::parse("http://host/").unwrap());
         assert_eq!(page.charset, "Shift_JIS");
         assert_eq!(page.links[0].as_str(), "http://host/%E6%B8%8B?q=%8Fa");
     }

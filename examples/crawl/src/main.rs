@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use std::error::Error;
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -12,9 +13,12 @@ use crawl::progress::Progress;
 use crawl::report::Report;
 use crawl::site::Site;
 use tokio::signal::ctrl_c;
+use tokio::sync::oneshot;
 
 const BROKEN: u8 = 1;
 const UNREACHABLE: u8 = 2;
+/// What shells say of a program that Ctrl-C ended.
+const KILLED: i32 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -56,7 +60,7 @@ async fn demo(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     }
     let report = tokio::select! {
         report = check(&options) => report?,
-        never = site.serve() => match never {},
+        Err(error) = site.serve() => return Err(error.into()),
     };
     print(&report, args.json)?;
     Ok(ExitCode::SUCCESS)
@@ -67,34 +71,37 @@ async fn serve() -> Result<ExitCode, Box<dyn Error>> {
     println!("{}", site.url());
     tokio::select! {
         () = interrupted() => Ok(ExitCode::SUCCESS),
-        never = site.serve() => match never {},
+        Err(error) = site.serve() => Err(error.into()),
     }
 }
 
-/// The first Ctrl-C. The crawl is given time to drain; a second one ends it at once.
+/// The first Ctrl-C, after which the crawl has time to drain. A second one ends it at once.
 async fn interrupted() {
-    if ctrl_c().await.is_err() {
-        return std::future::pending().await; // there are no signals here
-    }
+    let (first, seen) = oneshot::channel();
     tokio::spawn(async {
-        let say = async {
-            eprintln!("crawl: interrupted, finishing what is under way (Ctrl-C again to quit)")
-        };
-        // Listens before it speaks.
-        let (again, ()) = tokio::join!(biased; ctrl_c(), say);
+        if ctrl_c().await.is_err() {
+            return; // there are no signals here
+        }
+        // Listens for the second before it tells of the first.
+        let (again, _) = tokio::join!(biased; ctrl_c(), async { first.send(()) });
         if again.is_ok() {
-            std::process::exit(130);
+            std::process::exit(KILLED);
         }
     });
+    if seen.await.is_err() {
+        std::future::pending().await
+    }
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Box<dyn Error>> {
+    let mut out = std::io::stdout().lock();
     if json {
-        println!("{}", serde_json::to_string(report)?);
+        serde_json::to_writer(&mut out, report)?;
+        writeln!(out)?;
     } else {
-        print!("{report}");
+        write!(out, "{report}")?;
     }
-    Ok(())
+    Ok(out.flush()?)
 }
 
 fn exit_status(report: &Report) -> ExitCode {

@@ -13,8 +13,7 @@ impl Progress {
     #[must_use]
     pub fn on_stderr() -> Self {
         let bar = ProgressBar::no_length(); // hides itself when standard error is no terminal
-        let style =
-            ProgressStyle::with_template("{spinner} {bar:32} {pos}/{len} {elapsed} {wide_msg}");
+        let style = ProgressStyle::with_template("{spinner} {bar:32} {pos}/{len} {elapsed}");
         bar.set_style(style.expect("the template is a constant"));
         bar.enable_steady_tick(Duration::from_millis(100));
         Self(bar)
@@ -31,8 +30,9 @@ impl Progress {
         self.0.set_position(visited as u64);
     }
 
-    pub(crate) fn say(&self, what: &'static str) {
-        self.0.set_message(what);
+    /// A line of its own, shown in any case.
+    pub(crate) fn say(&self, line: &str) {
+        self.0.suspend(|| eprintln!("{line}"));
     }
 
     pub(crate) fn clear(&self) {

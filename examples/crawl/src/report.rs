@@ -32,7 +32,7 @@ pub struct Report {
     pub redirected: usize,
     /// The links that were not to be visited.
     pub skipped: Skipped,
-    /// How many URLs ended in which class of status: `2xx`, `4xx`, `none` …
+    /// How many URLs ended in which class of status: `2xx`, `4xx`, `none` where nothing answered.
     pub statuses: BTreeMap<String, usize>,
     /// How long the URLs took, in milliseconds.
     pub latency_ms: Option<Latency>,
@@ -86,15 +86,9 @@ impl Report {
         elapsed: Duration,
         stopped: Option<String>,
     ) -> Self {
-        let visits = || {
-            survey
-                .checked
-                .iter()
-                .filter(|checked| checked.millis.is_some())
-        };
         let mut statuses = BTreeMap::new();
-        for visit in visits() {
-            *statuses.entry(class(visit.status)).or_default() += 1;
+        for checked in &survey.checked {
+            *statuses.entry(class(checked.status)).or_default() += 1;
         }
         let (good, bad): (Vec<_>, Vec<_>) =
             survey.checked.iter().partition(|checked| checked.is_good());
@@ -106,16 +100,14 @@ impl Report {
             elapsed_ms: u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX),
             stopped,
             unvisited: survey.planned - survey.visited,
-            redirected: visits()
-                .filter(|visit| visit.redirected_to.is_some())
+            redirected: survey
+                .checked
+                .iter()
+                .filter(|checked| checked.redirected_to.is_some())
                 .count(),
             skipped: survey.skipped,
             statuses,
-            latency_ms: Latency::of(
-                visits()
-                    .filter(|visit| visit.status.is_some())
-                    .filter_map(|visit| visit.millis),
-            ),
+            latency_ms: Latency::of(survey.checked.iter().filter_map(|checked| checked.took)),
             pages_per_second: survey.visited as f64 / elapsed.as_secs_f64(),
             pages: good.iter().map(|checked| survey.page(checked)).collect(),
             notes: survey
@@ -133,6 +125,9 @@ impl Report {
     /// Why the first page couldn't be had; a status, even a bad one, is an answer.
     #[must_use]
     pub fn unreachable(&self) -> Option<&str> {
+        if self.statuses.is_empty() {
+            return self.stopped.as_deref();
+        }
         let start = self
             .broken
             .iter()

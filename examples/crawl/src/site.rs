@@ -21,8 +21,8 @@ use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use hyper::service::service_fn;
 use hyper::{Request, Response, server::conn::http1};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use shibuya_taskgroup::{GroupError, TaskGroup};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use url::Url;
 
 use pages::Answer;
@@ -57,21 +57,24 @@ impl Site {
     }
 
     /// Serves until the future is dropped, which drops the connections too.
-    pub async fn serve(self) -> Infallible {
+    ///
+    /// # Errors
+    ///
+    /// It never ends otherwise, unless an answer panics.
+    pub async fn serve(self) -> Result<Infallible, GroupError<Infallible>> {
         let flaky = Arc::new(Flaky::default());
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                accepted = self.listener.accept() => match accepted {
-                    Ok((stream, _)) => {
-                        connections.spawn(converse(stream, Arc::clone(&flaky)));
+        let connections = TaskGroup::builder().name("demo site");
+        connections
+            .run(async |g| {
+                loop {
+                    match self.listener.accept().await {
+                        Ok((stream, _)) => drop(g.spawn(converse(stream, Arc::clone(&flaky)))),
+                        // A client that is gone already, or no file descriptor left: the next one may do.
+                        Err(_) => tokio::task::yield_now().await,
                     }
-                    // A client that is gone already, or no file descriptor left: the next one may do.
-                    Err(_) => tokio::task::yield_now().await,
-                },
-                Some(_) = connections.join_next() => {}
-            }
-        }
+                }
+            })
+            .await
     }
 }
 
@@ -86,7 +89,7 @@ impl Flaky {
     }
 }
 
-async fn converse(stream: TcpStream, flaky: Arc<Flaky>) {
+async fn converse(stream: TcpStream, flaky: Arc<Flaky>) -> Result<(), Infallible> {
     let service = service_fn(move |request: Request<Incoming>| {
         let flaky = Arc::clone(&flaky);
         async move { Ok::<_, Infallible>(respond(request.uri().path(), &flaky).await) }
@@ -96,6 +99,7 @@ async fn converse(stream: TcpStream, flaky: Arc<Flaky>) {
         .serve_connection(TokioIo::new(stream), service);
     // An error here is a client that went away, or a page that was cut off on purpose.
     let _ = connection.await;
+    Ok(())
 }
 
 async fn respond(path: &str, flaky: &Flaky) -> Response<Body> {

@@ -1,9 +1,11 @@
 //! What is known so far: grows with each visit, becomes the report in the end.
 
+use std::time::Duration;
+
 use url::Url;
 
 use crate::fetch::FetchError;
-use crate::frontier::{Frontier, Id};
+use crate::frontier::{Frontier, Id, Job};
 use crate::links::Page;
 use crate::scope::Scope;
 use crate::visit::Visit;
@@ -18,8 +20,8 @@ pub(crate) struct Checked {
     pub(crate) redirected_to: Option<Url>,
     pub(crate) title: Option<String>,
     pub(crate) bytes: u64,
-    /// How long the visit took, unless there was none.
-    pub(crate) millis: Option<f64>,
+    /// How long it took to answer.
+    pub(crate) took: Option<Duration>,
     pub(crate) notes: Vec<String>,
 }
 
@@ -62,50 +64,48 @@ impl Survey {
     }
 
     /// Makes `start` the first URL; it is not put in the queue.
-    pub(crate) fn begin(&mut self, start: &Url) -> Id {
+    pub(crate) fn begin(&mut self, start: &Url) -> Job {
         self.planned = 1;
-        self.frontier.link(start.as_str(), None).0
-    }
-
-    /// Takes note of a visit to `id` and of the links that it found.
-    pub(crate) fn record(&mut self, id: Id, depth: usize, visit: Visit, scope: &Scope) {
-        self.visited += 1;
-        let (status, error, redirected_to, bytes) = match visit.answer {
-            Ok(answer) => {
-                let redirected = answer.end.as_str() != &*self.frontier[id].url;
-                (
-                    Some(answer.status),
-                    None,
-                    redirected.then_some(answer.end),
-                    answer.length,
-                )
-            }
-            Err(error) => (None, Some(error.to_string()), None, 0),
-        };
-        let mut page = visit.page.unwrap_or_default();
-        self.checked.push(Checked {
+        let (id, _) = self.frontier.link(start.as_str(), None);
+        Job {
             id,
-            status,
-            error,
-            redirected_to,
-            title: page.title.take(),
-            bytes,
-            millis: Some(visit.elapsed.as_secs_f64() * 1000.0),
-            notes: visit.notes,
-        });
-        self.follow(id, depth, page, scope);
+            url: start.clone(),
+            depth: 0,
+        }
     }
 
-    fn follow(&mut self, from: Id, depth: usize, page: Page, scope: &Scope) {
+    /// Takes note of a visit and of the links that it found.
+    pub(crate) fn record(&mut self, job: &Job, visit: Visit, scope: &Scope) {
+        self.visited += 1;
+        let mut page = visit.page.unwrap_or_default();
+        let mut checked = Checked {
+            title: page.title.take(),
+            notes: visit.notes,
+            ..Checked::new(job.id)
+        };
+        match visit.answer {
+            Ok(answer) => {
+                checked.status = Some(answer.status);
+                checked.redirected_to = (answer.end != job.url).then_some(answer.end);
+                checked.bytes = answer.length;
+                checked.took = Some(answer.took);
+            }
+            Err(error) => checked.error = Some(error.to_string()),
+        }
+        self.checked.push(checked);
+        self.follow(job, page, scope);
+    }
+
+    fn follow(&mut self, from: &Job, page: Page, scope: &Scope) {
         self.skipped.other_schemes += page.other_schemes;
         for url in &page.links {
-            let (id, is_new) = self.frontier.link(url.as_str(), Some(from));
+            let (id, is_new) = self.frontier.link(url.as_str(), Some(from.id));
             if is_new {
-                self.plan(id, url, depth + 1, scope);
+                self.plan(id, url, from.depth + 1, scope);
             }
         }
         for (href, reason) in &page.invalid {
-            let (id, is_new) = self.frontier.link(href, Some(from));
+            let (id, is_new) = self.frontier.link(href, Some(from.id));
             if is_new {
                 self.checked.push(Checked::invalid(id, reason));
             }
@@ -131,16 +131,23 @@ impl Survey {
 }
 
 impl Checked {
-    fn invalid(id: Id, reason: &url::ParseError) -> Self {
+    fn new(id: Id) -> Self {
         Self {
             id,
             status: None,
-            error: Some(format!("invalid URL: {reason}")),
+            error: None,
             redirected_to: None,
             title: None,
             bytes: 0,
-            millis: None,
+            took: None,
             notes: Vec::new(),
+        }
+    }
+
+    fn invalid(id: Id, reason: &url::ParseError) -> Self {
+        Self {
+            error: Some(format!("invalid URL: {reason}")),
+            ..Self::new(id)
         }
     }
 }

@@ -1,8 +1,5 @@
 //! One URL, visited: requested and, if it is a page, read. This is the work of a task.
 
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-
 use url::Url;
 
 use crate::fetch::{Answer, BODY_MAX, FetchError, Fetcher, Read};
@@ -15,8 +12,6 @@ const LINKS_MANY: usize = 10_000;
 /// What came of a visit.
 #[derive(Debug)]
 pub struct Visit {
-    /// From the first request to the last byte.
-    pub elapsed: Duration,
     /// What answered in the end, without its body.
     pub answer: Result<Answer, FetchError>,
     /// What was on it, where that is a page of the site.
@@ -34,13 +29,13 @@ impl Visit {
 }
 
 /// Visits `url`. Of another origin only the status is of interest, its pages are not read.
-pub async fn visit(url: Url, scope: Arc<Scope>, fetcher: Arc<Fetcher>) -> Visit {
-    let read = if scope.contains(&url) {
+pub async fn visit(url: &Url, scope: &Scope, fetcher: &Fetcher) -> Visit {
+    let read = if scope.contains(url) {
         Read::Html
     } else {
         Read::Nothing
     };
-    let mut visit = request(&url, read, &scope, &fetcher).await;
+    let mut visit = request(url, read, scope, fetcher).await;
     if visit.end().is_some_and(|end| scope.contains(end)) {
         visit.read();
     }
@@ -55,10 +50,8 @@ pub async fn start(url: &Url, scope: &Scope, fetcher: &Fetcher) -> Visit {
 }
 
 async fn request(url: &Url, read: Read, scope: &Scope, fetcher: &Fetcher) -> Visit {
-    let start = Instant::now();
     let answer = fetcher.get(url, read, |to| scope.allows(to)).await;
     Visit {
-        elapsed: start.elapsed(),
         answer,
         page: None,
         notes: Vec::new(),
@@ -72,13 +65,18 @@ impl Visit {
         let Some(body) = answer.body.take() else {
             return;
         };
-        let page = Page::parse(&body.bytes, body.charset, &answer.end);
+        let page = Page::parse(&body, &answer.end);
 
         if body.truncated {
-            self.notes.push(format!("longer than {} MiB: the rest was not read", BODY_MAX >> 20));
+            self.notes.push(format!(
+                "longer than {} MiB: the rest was not read",
+                BODY_MAX >> 20
+            ));
         } else if let Some((errors, first)) = page.malformed {
             let plural = if errors == 1 { "" } else { "s" };
-            self.notes.push(format!("malformed HTML: {errors} syntax error{plural}, the first is {first}"));
+            self.notes.push(format!(
+                "malformed HTML: {errors} syntax error{plural}, the first is {first}"
+            ));
         }
         if page.charset != "UTF-8" {
             self.notes.push(format!("read as {}", page.charset));

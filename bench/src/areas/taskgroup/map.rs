@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_buffered::BufferedStreamExt;
 use futures_concurrency::prelude::*;
 use futures_util::{Stream, StreamExt, stream};
+use shibuya_taskgroup::map_concurrent;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 
@@ -30,7 +31,10 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("futures-concurrency", ITEMS, concurrency)
             .contender("buffer_unordered, one task", ITEMS, buffer_unordered)
             .contender("buffer_unordered over spawn", ITEMS, buffer_unordered_spawn)
-            .contender("JoinSet + Semaphore", ITEMS, join_set_semaphore),
+            .contender("JoinSet + Semaphore", ITEMS, join_set_semaphore)
+            .contender("map_concurrent", ITEMS, collected)
+            .contender("map_concurrent, unordered", ITEMS, unordered)
+            .contender("map_concurrent, ordered", ITEMS, ordered),
     ]
 }
 
@@ -38,7 +42,7 @@ fn is_ok<E>(result: &Result<io::Result<u64>, E>) -> bool {
     matches!(result, Ok(Ok(_)))
 }
 
-async fn count(results: impl Stream<Item = io::Result<u64>>) -> usize {
+async fn count<E>(results: impl Stream<Item = Result<u64, E>>) -> usize {
     let mut done = 0;
     let mut results = std::pin::pin!(results);
     while let Some(result) = results.next().await {
@@ -157,5 +161,26 @@ async fn join_set_semaphore(n: usize) -> Lap {
     while let Some(result) = set.join_next().await {
         done += usize::from(is_ok(&result));
     }
+    clock.stop(done)
+}
+
+/// Ours: everything in input order, once all are done.
+async fn collected(n: usize) -> Lap {
+    let clock = Clock::start();
+    let values = map_concurrent(0..n as u64, LIMIT, yields).await;
+    clock.stop(values.map_or(0, |values| values.len()))
+}
+
+/// Ours: a stream of whatever is done.
+async fn unordered(n: usize) -> Lap {
+    let clock = Clock::start();
+    let done = count(map_concurrent(0..n as u64, LIMIT, yields).unordered()).await;
+    clock.stop(done)
+}
+
+/// Ours: a stream in input order.
+async fn ordered(n: usize) -> Lap {
+    let clock = Clock::start();
+    let done = count(map_concurrent(0..n as u64, LIMIT, yields).ordered()).await;
     clock.stop(done)
 }

@@ -34,7 +34,7 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
             location,
             ..
         } = map;
-        let shared = Arc::new((Feed::new(items, workers), f));
+        let shared = Arc::new((Feed::new(items, workers, usize::MAX), f));
         let feed = shared.clone();
         let run = TaskGroup::builder()
             .name("map_concurrent")
@@ -44,8 +44,8 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
                     TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
                         let (feed, f) = &*shared;
                         let mut done = Vec::new();
-                        while let Some((index, item)) = feed.next(worker) {
-                            done.push((index, f(item).await?));
+                        while let Some((place, item)) = feed.next(worker).await {
+                            done.push((place, f(item).await?));
                         }
                         Ok(done)
                     })
@@ -67,8 +67,8 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
 fn in_order<U>(parts: Vec<Vec<(usize, U)>>, len: usize) -> Vec<U> {
     let mut slots: Vec<Option<U>> = Vec::new();
     slots.resize_with(len, || None);
-    for (index, value) in parts.into_iter().flatten() {
-        slots[index] = Some(value);
+    for (place, value) in parts.into_iter().flatten() {
+        slots[place] = Some(value);
     }
     slots
         .into_iter()

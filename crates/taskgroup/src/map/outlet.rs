@@ -1,22 +1,17 @@
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::Waker;
 
 use shibuya_waitlist::primitives::{AtomicBool, AtomicU64, Mutex};
 
-use crate::limit::{Free, Slots};
-
 /// The way of values from many workers to one consumer.
 ///
 /// Each worker has a lane of its own, so they seldom meet; a bit for each lane with something in it
-/// tells the consumer where to look. One shared queue costs more than twice as much.
+/// tells the consumer where to look. How much can pile up is the business of the
+/// [`Feed`](super::feed::Feed), whose horizon the consumer moves.
 pub(super) struct Outlet<U> {
     lanes: Box<[Lane<U>]>,
     filled: Box<[AtomicU64]>,
-    /// Places for items at work or not yet consumed. A worker takes one before it takes an item, the
-    /// consumer gives it back.
-    pub(super) window: Arc<Slots>,
     consumer: Mutex<Option<Waker>>,
     /// The consumer waits; set before it looks a last time.
     parked: AtomicBool,
@@ -27,23 +22,22 @@ pub(super) struct Outlet<U> {
 struct Lane<U>(Mutex<Vec<(usize, U)>>);
 
 impl<U> Outlet<U> {
-    pub(super) fn new(workers: usize, window: usize) -> Self {
+    pub(super) fn new(workers: usize) -> Self {
         Self {
             lanes: (0..workers).map(|_| Lane(Mutex::new(Vec::new()))).collect(),
             filled: (0..workers.div_ceil(64))
                 .map(|_| AtomicU64::new(0))
                 .collect(),
-            window: Free::slots(window),
             consumer: Mutex::new(None),
             parked: AtomicBool::new(false),
         }
     }
 
     /// Hands a value to the consumer, and wakes it if it waits.
-    pub(super) fn push(&self, worker: usize, index: usize, value: U) {
+    pub(super) fn push(&self, worker: usize, place: usize, value: U) {
         let mut lane = self.lanes[worker].0.lock();
         let was_empty = lane.is_empty();
-        lane.push((index, value));
+        lane.push((place, value));
         drop(lane);
         if was_empty {
             self.filled[worker / 64].fetch_or(1 << (worker % 64), SeqCst);

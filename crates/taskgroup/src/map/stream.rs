@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
-use shibuya_waitlist::Wait;
 
 use super::outlet::Outlet;
 use super::{Feed, MapConcurrent};
@@ -27,7 +26,6 @@ use crate::{GroupError, Name, TaskGroup};
 pub struct Unordered<U, E> {
     workers: Workers<U, E>,
     ready: VecDeque<(usize, U)>,
-    consumed: usize,
 }
 
 /// Values in the order of the input, from [`MapConcurrent::ordered`].
@@ -46,7 +44,6 @@ pub struct Ordered<U, E> {
     /// From the next value to be given on; bounded by the window.
     waiting: VecDeque<Option<U>>,
     next: usize,
-    consumed: usize,
 }
 
 impl<U: Send + 'static, E: Send + 'static> Unordered<U, E> {
@@ -59,7 +56,6 @@ impl<U: Send + 'static, E: Send + 'static> Unordered<U, E> {
         Self {
             workers: Workers::new(map),
             ready: VecDeque::new(),
-            consumed: 0,
         }
     }
 }
@@ -77,7 +73,6 @@ impl<U: Send + 'static, E: Send + 'static> Ordered<U, E> {
             arrived,
             waiting,
             next: 0,
-            consumed: 0,
         }
     }
 }
@@ -89,10 +84,9 @@ impl<U, E> Stream for Unordered<U, E> {
         let this = self.get_mut();
         loop {
             if let Some((_, value)) = this.ready.pop_front() {
-                this.consumed += 1;
+                this.workers.consumed();
                 return Poll::Ready(Some(Ok(value)));
             }
-            this.workers.give_back(&mut this.consumed);
             if let Some(end) = ready!(this.workers.poll_more(&mut this.ready, cx)) {
                 return Poll::Ready(end.err().map(Err));
             }
@@ -109,23 +103,18 @@ impl<U, E> Stream for Ordered<U, E> {
             if let Some(Some(_)) = this.waiting.front() {
                 let value = this.waiting.pop_front().flatten();
                 this.next += 1;
-                this.consumed += 1;
-                // Half a window at a time: the workers go on while the consumer takes the rest.
-                if this.consumed >= this.workers.window / 2 {
-                    this.workers.give_back(&mut this.consumed);
-                }
+                this.workers.consumed();
                 return Poll::Ready(value.map(Ok));
             }
-            this.workers.give_back(&mut this.consumed);
             if let Some(end) = ready!(this.workers.poll_more(&mut this.arrived, cx)) {
                 return Poll::Ready(end.err().map(Err));
             }
-            for (index, value) in this.arrived.drain(..) {
-                let place = index - this.next;
-                if this.waiting.len() <= place {
-                    this.waiting.resize_with(place + 1, || None);
+            for (place, value) in this.arrived.drain(..) {
+                let ahead = place - this.next;
+                if this.waiting.len() <= ahead {
+                    this.waiting.resize_with(ahead + 1, || None);
                 }
-                this.waiting[place] = Some(value);
+                this.waiting[ahead] = Some(value);
             }
         }
     }
@@ -137,7 +126,13 @@ struct Workers<U, E> {
     /// How the group ended, until it is told.
     end: Option<Result<(), GroupError<E>>>,
     outlet: Arc<Outlet<U>>,
+    /// Moves the horizon of the feed.
+    advance: Box<dyn Fn(usize) + Send + Sync>,
+    /// Consumed since the horizon was last moved.
+    consumed: usize,
     window: usize,
+    /// The consumer found nothing, and lets the runtime's other tasks run once before it parks.
+    lapped: bool,
 }
 
 impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
@@ -155,9 +150,13 @@ impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
             location,
         } = map;
         let window = limit.saturating_mul(2);
-        let outlet = Arc::new(Outlet::new(workers, window));
-        let shared = Arc::new((Feed::new(items, workers), f, outlet.clone()));
-        let feed = shared.clone();
+        let outlet = Arc::new(Outlet::new(workers));
+        let feed = Arc::new(Feed::new(items, workers, window));
+        let shared = Arc::new((feed.clone(), f, outlet.clone()));
+        let advance = Box::new({
+            let feed = feed.clone();
+            move |consumed| feed.advance(consumed)
+        });
         let run = TaskGroup::builder()
             .name("map_concurrent")
             .run(async move |g| {
@@ -165,37 +164,36 @@ impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
                     let shared = shared.clone();
                     TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
                         let (feed, f, outlet) = &*shared;
-                        loop {
-                            // The place is the item's from here on; the consumer gives it back.
-                            let _ = Wait::new(&*outlet.window, ()).await;
-                            let Some((index, item)) = feed.next(worker) else {
-                                break;
-                            };
+                        while let Some((place, item)) = feed.next(worker).await {
                             let value = f(item).await?;
-                            outlet.push(worker, index, value);
+                            outlet.push(worker, place, value);
                         }
-                        // The place that got no item serves another worker, to find the same.
-                        outlet.window.lock().add(1);
                         Ok(())
                     });
                 }
                 Ok(())
             });
-        let run = async move { run.await.map_err(|error| feed.0.name_failures(error)) };
+        let run = async move { run.await.map_err(|error| feed.name_failures(error)) };
+        let run = Some(Box::pin(run) as BoxFuture<'static, _>);
         Self {
-            run: Some(Box::pin(run)),
+            run,
             end: None,
             outlet,
+            advance,
+            consumed: 0,
             window,
+            lapped: false,
         }
     }
 }
 
 impl<U, E> Workers<U, E> {
-    /// Lets the workers go on with as many items as were consumed.
-    fn give_back(&self, consumed: &mut usize) {
-        if *consumed > 0 {
-            self.outlet.window.lock().add(std::mem::take(consumed));
+    /// One value more was given. The workers go on half a window at a time, while the consumer takes
+    /// the rest.
+    fn consumed(&mut self) {
+        self.consumed += 1;
+        if self.consumed >= self.window / 2 {
+            (self.advance)(std::mem::take(&mut self.consumed));
         }
     }
 
@@ -205,23 +203,30 @@ impl<U, E> Workers<U, E> {
         into: &mut VecDeque<(usize, U)>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(), GroupError<E>>>> {
-        self.outlet.take_all(into);
-        if !into.is_empty() {
-            return Poll::Ready(None);
+        if self.consumed > 0 {
+            (self.advance)(std::mem::take(&mut self.consumed));
         }
-        if let Some(run) = &mut self.run {
-            self.outlet.park(cx.waker());
+        self.outlet.take_all(into);
+        if let Some(run) = self.run.as_mut().filter(|_| into.is_empty()) {
+            if std::mem::replace(&mut self.lapped, true) {
+                self.outlet.park(cx.waker());
+            } else {
+                // A wake for each value would cost more than the value: one round of the run queue
+                // brings many.
+                cx.waker().wake_by_ref();
+            }
             if let Poll::Ready(end) = run.as_mut().poll(cx) {
                 self.run = None;
                 self.end = Some(end);
             }
             self.outlet.take_all(into);
-            if !into.is_empty() {
-                return Poll::Ready(None);
-            }
-            if self.run.is_some() {
-                return Poll::Pending;
-            }
+        }
+        if !into.is_empty() {
+            self.lapped = false;
+            return Poll::Ready(None);
+        }
+        if self.run.is_some() {
+            return Poll::Pending;
         }
         Poll::Ready(Some(self.end.take().unwrap_or(Ok(()))))
     }

@@ -87,6 +87,8 @@ fn a_resource_travels_from_hand_to_hand() {
     assert_pending!(first.poll());
     assert_pending!(second.poll());
 
+    assert!(Arc::ptr_eq(first.list(), &pool));
+
     pool.lock().0.push(Resource(7));
     drop(first);
     assert_ready_eq!(second.poll(), Ok(Resource(7)));

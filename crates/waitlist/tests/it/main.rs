@@ -1,7 +1,13 @@
 //! What [`shibuya_waitlist`] promises, one file per concern.
 #![cfg(not(shibuya_loom))]
 
+mod auto_traits;
+mod cancel;
 mod close;
 mod fifo;
 mod handover;
+mod model;
+mod panics;
 mod support;
+mod threads;
+mod wakers;

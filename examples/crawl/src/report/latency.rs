@@ -1,8 +1,10 @@
 //! Percentiles.
 
+use std::time::Duration;
+
 use serde::Serialize;
 
-/// How long visits took, in milliseconds: `p90` means that 90 % took no longer.
+/// How long answers took, in milliseconds: `p90` means that 90 % took no longer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Latency {
     /// The median.
@@ -16,9 +18,9 @@ pub struct Latency {
 }
 
 impl Latency {
-    /// The percentiles of `millis`; `None` without any.
-    pub(super) fn of(millis: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = millis.collect();
+    /// The percentiles of `times`; `None` without any.
+    pub(super) fn of(times: impl Iterator<Item = Duration>) -> Option<Self> {
+        let mut sorted: Vec<f64> = times.map(|time| time.as_secs_f64() * 1000.0).collect();
         sorted.sort_by(f64::total_cmp);
         let max = *sorted.last()?;
         // Nearest rank: the smallest value that so many percent don't exceed.
@@ -38,7 +40,7 @@ mod tests {
 
     #[test]
     fn percentiles_are_values_that_occurred() {
-        let latency = Latency::of((1..=200).rev().map(f64::from)).unwrap();
+        let latency = Latency::of((1..=200).rev().map(Duration::from_millis)).unwrap();
         assert_eq!(
             latency,
             Latency {
@@ -48,7 +50,7 @@ mod tests {
                 max: 200.0
             }
         );
-        let one = Latency::of([7.0].into_iter()).unwrap();
+        let one = Latency::of([Duration::from_millis(7)].into_iter()).unwrap();
         assert_eq!(
             one,
             Latency {

@@ -9,7 +9,7 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["not-a-url"][..], "a URL looks like"),
         (&["ftp://example.com/"], "neither http nor https"),
         (&["http://[::1"], "invalid IPv6"),
-        (&["--concurrency", "0"], "zero"),
+        (&["--concurrency", "0"], "1..=65535"),
         (&["--rate", "0"], "0.001"),
         (&["--timeout", "soon"], "the units are"),
         (&["--no-such-flag"], "--no-such-flag"),

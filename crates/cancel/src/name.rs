@@ -24,19 +24,23 @@ impl Name {
     /// No name.
     pub const UNNAMED: Self = Self(Repr::Text(Cow::Borrowed("")));
 
-    pub(crate) const fn future(number: usize) -> Self {
+    /// `future 2`: one of those that were gathered.
+    pub const fn future(number: usize) -> Self {
         Self(Repr::Numbered(Kind::Future, number))
     }
 
-    pub(crate) const fn item(number: usize) -> Self {
+    /// `item 17`: one of those that are mapped.
+    pub const fn item(number: usize) -> Self {
         Self(Repr::Numbered(Kind::Item, number))
     }
 
-    pub(crate) const fn worker(number: usize) -> Self {
+    /// `worker 3`: one of those that map.
+    pub const fn worker(number: usize) -> Self {
         Self(Repr::Numbered(Kind::Worker, number))
     }
 
-    pub(crate) fn as_worker(&self) -> Option<usize> {
+    /// The worker's number, where it is one.
+    pub fn as_worker(&self) -> Option<usize> {
         match self.0 {
             Repr::Numbered(Kind::Worker, number) => Some(number),
             _ => None,

@@ -1,0 +1,88 @@
+use std::any::Any;
+use std::fmt;
+use std::panic::Location;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::Name;
+use crate::clock::Timestamp;
+
+/// What a node of the tree is.
+pub enum Role {
+    /// None at all: what a thread is in when it is in no scope.
+    Outside,
+    /// A scope of the program's own, with the token it follows.
+    Scope(Option<CancellationToken>),
+    /// One of the futures that run in a scope: each has a task to wake.
+    Run,
+    /// A task.
+    Task(Label),
+    /// Whatever a crate above makes of it, as a group of tasks.
+    Owned(Box<dyn Any + Send + Sync>),
+}
+
+impl Role {
+    /// What is known of a task, where it is one.
+    pub fn task(&self) -> Option<&Label> {
+        match self {
+            Self::Task(label) => Some(label),
+            _ => None,
+        }
+    }
+
+    /// What the crate above keeps, where it is of that type.
+    pub fn owned<T: 'static>(&self) -> Option<&T> {
+        match self {
+            Self::Owned(owner) => owner.downcast_ref(),
+            _ => None,
+        }
+    }
+}
+
+/// What is known of a task.
+#[derive(Debug)]
+pub struct Label {
+    /// Its number.
+    pub id: TaskId,
+    /// Its name.
+    pub name: Name,
+    /// Where it was spawned.
+    pub location: &'static Location<'static>,
+    /// When it was spawned.
+    pub created: Timestamp,
+    /// For the crate above, to note what became of it.
+    pub fate: AtomicU8,
+}
+
+impl Label {
+    /// A task that is spawned now.
+    pub fn new(name: Name, location: &'static Location<'static>) -> Self {
+        let (id, created) = (TaskId::next(), Timestamp::now());
+        Self {
+            id,
+            name,
+            location,
+            created,
+            fate: AtomicU8::new(0),
+        }
+    }
+}
+
+/// The number of a task, unique in the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TaskId(u64);
+
+impl TaskId {
+    /// The next number.
+    pub fn next() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
