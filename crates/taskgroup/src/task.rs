@@ -262,7 +262,6 @@ impl<T, E> fmt::Debug for Task<T, E> {
 }
 
 /// The future of [`Task::outcome`].
-#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct TaskOutcome<'a, T, E> {
     task: &'a mut Task<T, E>,
@@ -289,5 +288,11 @@ impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
                 }
             },
         }
+    }
+}
+
+impl<T, E> fmt::Debug for TaskOutcome<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskOutcome").field(self.task).finish()
     }
 }
