@@ -79,11 +79,11 @@ where
     }
 }
 
-/// A map that has not begun, from [`map_concurrent`]. Dropping it drops the iterator and the function.
+/// A map that has not begun, from [`map_concurrent`].
 ///
 /// # Cancel safety
 ///
-/// Awaited, it is a [`Collect`]: not meant to be taken up again, nothing is leaked.
+/// As safe as what it becomes: [`Collect`], [`Unordered`] or [`Ordered`].
 #[must_use = "a map does nothing until it is awaited or consumed as a stream"]
 pub struct MapConcurrent<I, F> {
     items: I,
