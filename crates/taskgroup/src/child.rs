@@ -1,4 +1,3 @@
-use std::any::Any;
 use std::future::Future;
 use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -84,48 +83,43 @@ where
             }
             Ok(Poll::Ready(Ok(value))) => (Some(value), None),
             Ok(Poll::Ready(Err(cause))) => (None, Some(cause.boxed())),
-            Err(payload) => (None, Some(Cause::panic(payload))),
+            Err(payload) => (None, Some(Cause::Panic(Panic::new(payload)))),
         };
-        // Tokio would drop a value that nobody takes after the report, when the group may be over.
-        let nobody_takes_it = needs_drop::<T>() && is_unwatched(node);
-        let (value, spare) = if nobody_takes_it {
-            (None, value)
-        } else {
-            (value, None)
-        };
-        let clean = finish(state, spare, cause);
-        Poll::Ready(value.filter(|_| clean))
+        Poll::Ready(finish(state, value, cause))
     }
 }
 
 /// Ends a child that has no value to give.
 fn cut<F>(state: Pin<&mut State<F>>) {
-    finish(state, (), None);
+    finish(state, None::<()>, None);
 }
 
-/// Drops the future, and a value to spare, in their scope, as destructors may look at it, and then
-/// tells the group: nothing of the task outlives it. Gives whether no destructor panicked.
-fn finish<F, V>(mut state: Pin<&mut State<F>>, spare: V, cause: Option<Cause<AnyError>>) -> bool {
+/// Drops the future in its scope, as destructors may look at it, and then tells the group. Nothing
+/// of the task outlives the group: a value that nobody will take is dropped here too, where Tokio
+/// would do it after the report. Gives the value that counts.
+fn finish<F, T>(
+    mut state: Pin<&mut State<F>>,
+    value: Option<T>,
+    cause: Option<Cause<AnyError>>,
+) -> Option<T> {
     let StateProj::Running { node, .. } = state.as_mut().project() else {
-        return true;
+        return None;
     };
     let mut node = node.clone();
+    let unwanted = needs_drop::<T>() && node.role().task().is_some_and(fate::is_unwatched);
     let bound = node.bound();
     let inside = enter(&mut node, bound);
-    let dropped = catch_unwind(AssertUnwindSafe(|| {
-        state.set(State::Reported);
-        drop(spare);
-    }));
+    let dropped = catch_unwind(AssertUnwindSafe(|| state.set(State::Reported)));
+    let (value, spare) = match unwanted || dropped.is_err() {
+        true => (None, value),
+        false => (value, None),
+    };
+    let dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(spare))));
     drop(inside);
-    let clean = dropped.is_ok();
     // One panic is told, the first.
-    report(&node, cause.or_else(|| dropped.err().map(Cause::panic)));
-    clean
-}
-
-/// Whether the task's handle is gone.
-fn is_unwatched(node: &Node) -> bool {
-    node.role().task().is_some_and(fate::is_unwatched)
+    let panic = |payload| Cause::Panic(Panic::new(payload));
+    report(&node, cause.or_else(|| dropped.err().map(panic)));
+    value
 }
 
 fn report(node: &Node, cause: Option<Cause<AnyError>>) {
@@ -160,10 +154,6 @@ impl<E: Send + 'static> Cause<E> {
 }
 
 impl Cause<AnyError> {
-    fn panic(payload: Box<dyn Any + Send>) -> Self {
-        Self::Panic(Panic::new(payload))
-    }
-
     /// With its type again.
     pub(crate) fn typed<E: 'static>(self) -> Cause<E> {
         match self {

@@ -23,7 +23,6 @@ pub(crate) mod fate {
     const FAILED: u8 = 1;
     /// The handle is gone, so nobody will ask for the outcome.
     const UNWATCHED: u8 = 2;
-
     /// The handle has given the value.
     const TAKEN: u8 = 4;
 
@@ -42,17 +41,17 @@ pub(crate) mod fate {
         task.fate.load(Acquire) & UNWATCHED != 0
     }
 
-    pub(crate) fn has_failed(task: &Label) -> bool {
-        task.fate.load(Acquire) & FAILED != 0
-    }
-
     /// The task is over by now, so the word is its handle's alone.
     pub(crate) fn take(task: &Label) {
         task.fate.store(TAKEN, Relaxed);
     }
 
-    pub(crate) fn is_taken(task: &Label) -> bool {
+    pub(crate) fn was_taken(task: &Label) -> bool {
         task.fate.load(Relaxed) & TAKEN != 0
+    }
+
+    pub(crate) fn has_failed(task: &Label) -> bool {
+        task.fate.load(Acquire) & FAILED != 0
     }
 }
 
@@ -168,15 +167,14 @@ impl<T, E> Task<T, E> {
             None => None,
         };
         self.handle = None;
-        let task = self.label();
         Poll::Ready(match value {
             Some(value) => {
-                fate::take(task);
+                fate::take(self.label());
                 End::Value(value)
             }
-            None if fate::has_failed(task) => End::Failed,
-            None if fate::is_taken(task) => {
-                panic!("task `{}` was polled after it gave its value", task.name)
+            None if fate::has_failed(self.label()) => End::Failed,
+            None if fate::was_taken(self.label()) => {
+                panic!("task `{}` was polled after it gave its value", self.name())
             }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
         })
@@ -264,7 +262,6 @@ impl<T, E> fmt::Debug for Task<T, E> {
 }
 
 /// The future of [`Task::outcome`].
-#[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct TaskOutcome<'a, T, E> {
     task: &'a mut Task<T, E>,
@@ -291,5 +288,11 @@ impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
                 }
             },
         }
+    }
+}
+
+impl<T, E> fmt::Debug for TaskOutcome<'_, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TaskOutcome").field(self.task).finish()
     }
 }

@@ -80,6 +80,10 @@ where
 }
 
 /// A map that has not begun, from [`map_concurrent`].
+///
+/// # Cancel safety
+///
+/// As safe as what it becomes: [`Collect`], [`Unordered`] or [`Ordered`].
 #[must_use = "a map does nothing until it is awaited or consumed as a stream"]
 pub struct MapConcurrent<I, F> {
     items: I,
