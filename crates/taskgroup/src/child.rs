@@ -1,4 +1,6 @@
+use std::any::Any;
 use std::future::Future;
+use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -82,46 +84,48 @@ where
             }
             Ok(Poll::Ready(Ok(value))) => (Some(value), None),
             Ok(Poll::Ready(Err(cause))) => (None, Some(cause.boxed())),
-            Err(payload) => (None, Some(Cause::Panic(Panic::new(payload)))),
+            Err(payload) => (None, Some(Cause::panic(payload))),
         };
-        let reported = finish(state, cause);
-        Poll::Ready(value.filter(|_| reported == Reported::AsItWas))
+        // Tokio would drop a value that nobody takes after the report, when the group may be over.
+        let nobody_takes_it = needs_drop::<T>() && is_unwatched(node);
+        let (value, spare) = if nobody_takes_it {
+            (None, value)
+        } else {
+            (value, None)
+        };
+        let clean = finish(state, spare, cause);
+        Poll::Ready(value.filter(|_| clean))
     }
-}
-
-#[derive(PartialEq)]
-enum Reported {
-    AsItWas,
-    /// The future's destructor panicked, so its value does not count.
-    Panic,
 }
 
 /// Ends a child that has no value to give.
 fn cut<F>(state: Pin<&mut State<F>>) {
-    finish(state, None);
+    finish(state, (), None);
 }
 
-/// Drops the future in its scope, as destructors may look at it, and then tells the group. Nothing
-/// of the task outlives the group.
-fn finish<F>(mut state: Pin<&mut State<F>>, cause: Option<Cause<AnyError>>) -> Reported {
+/// Drops the future, and a value to spare, in their scope, as destructors may look at it, and then
+/// tells the group: nothing of the task outlives it. Gives whether no destructor panicked.
+fn finish<F, V>(mut state: Pin<&mut State<F>>, spare: V, cause: Option<Cause<AnyError>>) -> bool {
     let StateProj::Running { node, .. } = state.as_mut().project() else {
-        return Reported::AsItWas;
+        return true;
     };
     let mut node = node.clone();
     let bound = node.bound();
     let inside = enter(&mut node, bound);
-    let dropped = catch_unwind(AssertUnwindSafe(|| state.set(State::Reported)));
+    let dropped = catch_unwind(AssertUnwindSafe(|| {
+        state.set(State::Reported);
+        drop(spare);
+    }));
     drop(inside);
-    match (cause, dropped) {
-        // One panic is told, the first.
-        (Some(cause), _) => report(&node, Some(cause)),
-        (None, Ok(())) => report(&node, None),
-        (None, Err(payload)) => {
-            report(&node, Some(Cause::Panic(Panic::new(payload))));
-            return Reported::Panic;
-        }
-    }
-    Reported::AsItWas
+    let clean = dropped.is_ok();
+    // One panic is told, the first.
+    report(&node, cause.or_else(|| dropped.err().map(Cause::panic)));
+    clean
+}
+
+/// Whether the task's handle is gone.
+fn is_unwatched(node: &Node) -> bool {
+    node.role().task().is_some_and(fate::is_unwatched)
 }
 
 fn report(node: &Node, cause: Option<Cause<AnyError>>) {
@@ -156,6 +160,10 @@ impl<E: Send + 'static> Cause<E> {
 }
 
 impl Cause<AnyError> {
+    fn panic(payload: Box<dyn Any + Send>) -> Self {
+        Self::Panic(Panic::new(payload))
+    }
+
     /// With its type again.
     pub(crate) fn typed<E: 'static>(self) -> Cause<E> {
         match self {

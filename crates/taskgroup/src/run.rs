@@ -87,6 +87,7 @@ where
     type Output = Result<T, GroupError<E>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        assert!(!self.over, "`Run` polled after it was done");
         if self.node.is_none() {
             self.as_mut().start();
         }

@@ -15,7 +15,7 @@ use crate::{Name, OnError, Outcome};
 
 /// What became of a task and of its handle, as the label of its node keeps it.
 pub(crate) mod fate {
-    use std::sync::atomic::Ordering::{AcqRel, Acquire};
+    use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
     use shibuya_cancel::raw::Label;
 
@@ -23,6 +23,9 @@ pub(crate) mod fate {
     const FAILED: u8 = 1;
     /// The handle is gone, so nobody will ask for the outcome.
     const UNWATCHED: u8 = 2;
+
+    /// The handle has given the value.
+    const TAKEN: u8 = 4;
 
     /// Gives whether somebody may still ask for the failure.
     pub(crate) fn fail(task: &Label) -> bool {
@@ -34,8 +37,22 @@ pub(crate) mod fate {
         task.fate.fetch_or(UNWATCHED, AcqRel) & FAILED != 0
     }
 
+    /// Whether nobody will ask for the outcome.
+    pub(crate) fn is_unwatched(task: &Label) -> bool {
+        task.fate.load(Acquire) & UNWATCHED != 0
+    }
+
     pub(crate) fn has_failed(task: &Label) -> bool {
         task.fate.load(Acquire) & FAILED != 0
+    }
+
+    /// The task is over by now, so the word is its handle's alone.
+    pub(crate) fn take(task: &Label) {
+        task.fate.store(TAKEN, Relaxed);
+    }
+
+    pub(crate) fn is_taken(task: &Label) -> bool {
+        task.fate.load(Relaxed) & TAKEN != 0
     }
 }
 
@@ -151,9 +168,16 @@ impl<T, E> Task<T, E> {
             None => None,
         };
         self.handle = None;
+        let task = self.label();
         Poll::Ready(match value {
-            Some(value) => End::Value(value),
-            None if fate::has_failed(self.label()) => End::Failed,
+            Some(value) => {
+                fate::take(task);
+                End::Value(value)
+            }
+            None if fate::has_failed(task) => End::Failed,
+            None if fate::is_taken(task) => {
+                panic!("task `{}` was polled after it gave its value", task.name)
+            }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
         })
     }

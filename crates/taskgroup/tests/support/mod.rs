@@ -1,6 +1,7 @@
 //! What several test files need.
 #![allow(dead_code, reason = "each file takes what it needs")]
 
+use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
@@ -26,7 +27,21 @@ pub(crate) fn panic_message<R>(f: impl FnOnce() -> R) -> String {
     text_of(&*payload)
 }
 
-pub(crate) fn text_of(payload: &(dyn std::any::Any + Send)) -> String {
+/// What `fut` panics with.
+pub(crate) async fn panic_of<F: Future>(fut: F) -> Box<dyn Any + Send> {
+    let mut fut = std::pin::pin!(fut);
+    poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| fut.as_mut().poll(cx)));
+        match polled {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(_)) => panic!("it did not panic"),
+            Err(payload) => Poll::Ready(payload),
+        }
+    })
+    .await
+}
+
+pub(crate) fn text_of(payload: &(dyn Any + Send)) -> String {
     match payload.downcast_ref::<&str>() {
         Some(text) => (*text).to_owned(),
         None => payload
