@@ -1,16 +1,23 @@
-//! What is in force on this thread right now: the scope, and the deadline within it.
+//! What is in force on this thread right now: the scope, and the deadlines within it.
 
 use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
 use std::sync::Arc;
+use std::task::Context;
 
 use crate::bound::Bound;
+use crate::clock::Timestamp;
+use crate::cut::Cut;
 use crate::node::Node;
 
 thread_local! {
     // Never empty: outside of any scope it holds a node that says so. Hence a scope is swapped in
     // and out as it is, and who keeps one needs no room for its absence.
     static SCOPE: RefCell<Arc<Node>> = RefCell::new(Node::outside());
+    /// The deadline to be seen. It cuts if a task is polled here, which owns all that is inside.
     static BOUND: Cell<Bound> = const { Cell::new(Bound::NONE) };
+    /// The deadline that is enforced by one future around another.
+    static CUT: Cell<Cut> = const { Cell::new(Cut::NONE) };
 }
 
 /// The innermost scope; `None` outside of any, and while the thread ends.
@@ -37,25 +44,36 @@ pub fn with_scope<R>(f: impl FnOnce(Option<&Arc<Node>>) -> R) -> R {
     seen.unwrap_or_else(|_| call(None))
 }
 
-/// The deadline in force.
+/// The deadline in force. It cuts if a task or a group owns all that is polled here; one that merely
+/// runs a future says so to [`covers`] alone, since it may be outlived.
 pub fn bound() -> Bound {
     BOUND.try_with(Cell::get).unwrap_or(Bound::NONE)
 }
 
-/// Sets the deadline until the guard drops.
-pub(crate) fn enter_bound(bound: Bound) -> EnteredBound {
-    EnteredBound {
-        outer: swap_bound(bound),
+/// Whether a deadline `at` of what is polled with `cx` would come too late to matter.
+pub fn covers(at: Timestamp, cx: &Context<'_>) -> bool {
+    let cut = CUT.try_with(Cell::get).unwrap_or(Cut::NONE);
+    bound().covers(at) || cut.covers(at, cx)
+}
+
+/// Until the guard drops, what is polled with `cx` sees the deadline `at` and is dropped then, by
+/// the caller.
+pub(crate) fn enter_deadline(at: Timestamp, cx: &Context<'_>) -> EnteredDeadline {
+    EnteredDeadline {
+        bound: swap_bound(Bound::new(at, false).min(bound())),
+        cut: swap_cut(Cut::new(at, cx)),
     }
 }
 
-pub(crate) struct EnteredBound {
-    outer: Bound,
+pub(crate) struct EnteredDeadline {
+    bound: Bound,
+    cut: Cut,
 }
 
-impl Drop for EnteredBound {
+impl Drop for EnteredDeadline {
     fn drop(&mut self) {
-        swap_bound(self.outer);
+        swap_bound(self.bound);
+        swap_cut(self.cut);
     }
 }
 
@@ -66,6 +84,7 @@ pub fn enter(scope: &mut Arc<Node>, bound: Bound) -> Entered<'_> {
     Entered {
         slot: scope,
         outer: swap_bound(bound),
+        here: PhantomData,
     }
 }
 
@@ -74,6 +93,8 @@ pub fn enter(scope: &mut Arc<Node>, bound: Bound) -> Entered<'_> {
 pub struct Entered<'a> {
     slot: &'a mut Arc<Node>,
     outer: Bound,
+    /// It must drop on the thread that it was made on.
+    here: PhantomData<*const ()>,
 }
 
 impl Drop for Entered<'_> {
@@ -91,4 +112,9 @@ fn swap_bound(bound: Bound) -> Bound {
     BOUND
         .try_with(|current| current.replace(bound))
         .unwrap_or(Bound::NONE)
+}
+
+fn swap_cut(cut: Cut) -> Cut {
+    CUT.try_with(|current| current.replace(cut))
+        .unwrap_or(Cut::NONE)
 }

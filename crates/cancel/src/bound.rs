@@ -10,16 +10,21 @@ pub struct Bound(u64);
 
 const CUTS: u64 = 1;
 
+/// The time stands above the bit, so that it is exact: whoever asserts on it with a paused clock may
+/// do so to the nanosecond.
+const TIME_SHIFT: u32 = 1;
+
 impl Bound {
     /// No deadline at all.
     pub const NONE: Self = Self(u64::MAX - CUTS);
 
-    /// Ends at `at`, to the even nanosecond; `cuts` says that somebody drops what runs here then.
+    /// Ends at `at`; `cuts` says that somebody drops what runs here then. What is 292 years away is
+    /// no deadline.
     pub fn new(at: Timestamp, cuts: bool) -> Self {
-        if at == Timestamp::NEVER {
+        if at >= Self::NONE.at_nanos() {
             return Self::NONE;
         }
-        Self((at.as_nanos() & !CUTS) | u64::from(cuts))
+        Self(at.as_nanos() << TIME_SHIFT | u64::from(cuts))
     }
 
     /// When it ends.
@@ -27,8 +32,12 @@ impl Bound {
         if self == Self::NONE {
             Timestamp::NEVER
         } else {
-            Timestamp::from_nanos(self.0 & !CUTS)
+            self.at_nanos()
         }
+    }
+
+    const fn at_nanos(self) -> Timestamp {
+        Timestamp::from_nanos(self.0 >> TIME_SHIFT)
     }
 
     /// Whether what runs here is dropped at that time by a timer armed further out.
@@ -72,9 +81,22 @@ mod tests {
     }
 
     #[test]
+    fn a_time_is_kept_to_the_nanosecond() {
+        for nanos in [0, 1, 2, 1_000_001, u64::MAX / 2 - 1] {
+            for cuts in [false, true] {
+                let bound = Bound::new(at(nanos), cuts);
+                assert_eq!((bound.at(), bound.cuts()), (at(nanos), cuts));
+                assert_eq!(bound.unenforced().at(), at(nanos));
+            }
+        }
+    }
+
+    #[test]
     fn never_stays_never() {
         assert_eq!(Bound::new(Timestamp::NEVER, true), Bound::NONE);
         assert_eq!(Bound::NONE.at(), Timestamp::NEVER);
+        assert_eq!(Bound::new(at(u64::MAX / 2), true), Bound::NONE);
+        assert_eq!(Bound::new(at(u64::MAX - 1), true), Bound::NONE);
         assert_eq!(Bound::NONE.min(Bound::new(at(8), false)).at(), at(8));
     }
 }

@@ -11,7 +11,8 @@ use crate::{Cancelled, Reason, ambient};
 /// Waits until the current scope is cancelled, and gives the reason. Outside of any scope it waits
 /// for ever.
 ///
-/// The scope is the one in force where `cancelled()` is called, wherever the future is polled.
+/// The scope is the one in force where `cancelled()` is called, wherever the future is polled: write
+/// `scope.run(async { cancelled().await })`, since in `scope.run(cancelled())` it is called outside.
 /// Waiting on a deadline alone is not waiting for a cancellation: what runs inside
 /// [`deadline`](crate::deadline()) is dropped when the time is over, so there is nobody to tell.
 ///
@@ -102,6 +103,7 @@ impl Future for UntilCancelled {
 /// }
 /// assert!(checksum(b"outside of any scope nothing is ever cancelled").is_ok());
 /// ```
+#[inline]
 pub fn check() -> Result<(), Cancelled> {
     ambient::with_scope(|scope| match scope {
         Some(scope) if scope.is_cancelled() => Err(refuse(scope)),

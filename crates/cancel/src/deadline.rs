@@ -8,7 +8,6 @@ use tokio::time::Instant;
 
 use crate::Elapsed;
 use crate::ambient;
-use crate::bound::Bound;
 use crate::clock::Timestamp;
 use crate::timer::Timer;
 
@@ -16,7 +15,9 @@ use crate::timer::Timer;
 ///
 /// Everything inside can see the deadline as [`remaining`] time, and tasks that a task group spawns
 /// inside inherit it. A value that is ready when the deadline is noticed wins. Where an outer
-/// deadline comes no later, this one arms no timer and never answers: the outer drops it.
+/// deadline comes no later, this one arms no timer and never answers: the outer drops it. (What polls
+/// its futures one by one, as `FuturesUnordered` does, may outlive the outer deadline; there each has
+/// a timer of its own.)
 ///
 /// Dropping the future drops `fut`.
 ///
@@ -206,11 +207,10 @@ impl<F: Future> Future for Deadline<F> {
             .as_mut()
             .as_pin_mut()
             .expect("`Deadline` polled after it was done");
-        let outer = ambient::bound();
-        if outer.covers(at) {
+        if ambient::covers(at, cx) {
             return fut.poll(cx).map(Ok);
         }
-        let inside = ambient::enter_bound(Bound::new(at, true).min(outer));
+        let inside = ambient::enter_deadline(at, cx);
         let value = fut.poll(cx);
         drop(inside);
         if let Poll::Ready(value) = value {

@@ -13,6 +13,8 @@ use crate::node::Node;
 pub trait InScope: Future + Sized {
     /// Polls this future in the scope and under the deadline that are in force at this call.
     ///
+    /// A deadline around where it is polled shows inside as well, when it is earlier.
+    ///
     /// It can *see* them ([`check`](crate::check), [`cancelled`](crate::cancelled),
     /// [`remaining`](crate::remaining), and all that looks at them), yet nobody drops it when they
     /// end: that needs an owner, as a task group is, or [`CancelScope::run`](crate::CancelScope::run).
@@ -75,7 +77,7 @@ impl<F: Future> Future for Scoped<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
-        let _inside = ambient::enter(this.scope, *this.bound);
+        let _inside = ambient::enter(this.scope, this.bound.min(ambient::bound()));
         this.fut.as_pin_mut().expect("only drop takes it").poll(cx)
     }
 }

@@ -7,6 +7,7 @@ mod bound;
 mod cancel_after;
 mod cancelled;
 mod clock;
+mod cut;
 mod deadline;
 mod error;
 pub mod header;
@@ -37,7 +38,7 @@ pub use scope::{Builder, CancelScope};
 ///
 /// Programs need none of it.
 pub mod raw {
-    pub use crate::ambient::{Entered, bound, enter, scope, with_scope};
+    pub use crate::ambient::{Entered, bound, covers, enter, scope, with_scope};
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
     pub use crate::node::Node;

@@ -58,9 +58,9 @@ impl<F: Future> Future for Run<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let outer = ambient::bound();
+        assert!(this.fut.is_some(), "`Run` polled after it was done");
         let at = this.scope.bound().at();
-        let ours = !outer.covers(at);
+        let ours = !ambient::covers(at, cx);
         if this.node.is_none() {
             let scope = this.scope.clone();
             let bound = scope.bound();
@@ -78,15 +78,14 @@ impl<F: Future> Future for Run<F> {
         let node = this.node.as_mut().expect("made above");
         node.drive(cx.waker());
         if !node.is_aborted() {
-            let fut = this
-                .fut
-                .as_mut()
-                .as_pin_mut()
-                .expect("`Run` polled after it was done");
+            let fut = this.fut.as_mut().as_pin_mut().expect("checked above");
             let enforced = ours && this.scope.grace().is_zero();
-            let inside = ambient::enter(node, Bound::new(at, enforced).min(outer));
+            let cut = enforced.then(|| ambient::enter_deadline(at, cx));
+            let bound = this.scope.bound().min(ambient::bound());
+            let inside = ambient::enter(node, bound);
             let value = fut.poll(cx);
             drop(inside);
+            drop(cut);
             if let Poll::Ready(value) = value {
                 return Poll::Ready(Ok(value));
             }

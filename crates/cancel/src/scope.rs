@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,6 +152,7 @@ impl CancelScope {
 
     /// A token that is cancelled with this scope, for code that knows tokio-util's tokens.
     ///
+    /// It hears of the cancellation for as long as a handle of the scope, or something inside, lives.
     /// Cancelling the token says nothing to the scope.
     pub fn token(&self) -> CancellationToken {
         self.node.token().child_token()
@@ -158,8 +160,9 @@ impl CancelScope {
 
     /// A scope that follows `token`: cancelled with it, for the reason [`Reason::Requested`].
     ///
-    /// The token is followed while something [runs](Self::run) in the scope and where
-    /// [`is_cancelled`](Self::is_cancelled) is asked: there is no task behind.
+    /// The token is followed while something [runs](Self::run) in the scope, and where the scope is
+    /// asked by [`is_cancelled`](Self::is_cancelled), [`reason`](Self::reason) or
+    /// [`check`](Self::check): there is no task behind.
     pub fn from_token(token: CancellationToken) -> Self {
         Self::builder().token(token).build()
     }
@@ -172,6 +175,10 @@ impl CancelScope {
         }
     }
 }
+
+// Whatever unwinds leaves the tree as it should be: its locks hold for a few lines that don't panic.
+impl UnwindSafe for CancelScope {}
+impl RefUnwindSafe for CancelScope {}
 
 /// For crates that give nodes to tasks of their own.
 impl From<Arc<Node>> for CancelScope {
@@ -208,6 +215,9 @@ pub struct Builder {
 
 impl Builder {
     /// Cancels the scope at `at`; the earliest of several deadlines counts.
+    ///
+    /// What [runs](CancelScope::run) in the scope keeps the deadline. In one where nothing runs nobody
+    /// watches the clock: it is cancelled as soon as something is run.
     pub fn deadline(mut self, at: Instant) -> Self {
         self.at = self.at.min(Timestamp::from(at));
         self
@@ -220,6 +230,9 @@ impl Builder {
     }
 
     /// How long what runs inside may go on once the scope was cancelled. Default: not at all.
+    ///
+    /// Each run counts it from the poll at which it sees the cancellation, and the first one that is
+    /// through ends them all.
     ///
     /// Counted in whole milliseconds, rounded up; from 49 days on it has no end.
     pub fn grace(mut self, grace: Duration) -> Self {

@@ -29,7 +29,7 @@ impl Timer {
             let Some(at) = at.to_instant() else {
                 return Poll::Pending;
             };
-            #[cfg(test)]
+            #[cfg(all(test, not(shibuya_loom)))]
             armed::count();
             sleep.set(Some(sleep_until(at)));
         }
@@ -51,7 +51,7 @@ impl Default for Timer {
 }
 
 /// How many timers this thread armed, for the tests that promise few.
-#[cfg(test)]
+#[cfg(all(test, not(shibuya_loom)))]
 pub(crate) mod armed {
     use std::cell::Cell;
 
@@ -63,5 +63,67 @@ pub(crate) mod armed {
 
     pub(crate) fn so_far() -> usize {
         ARMED.get()
+    }
+}
+
+#[cfg(all(test, not(shibuya_loom)))]
+mod tests {
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::{Future, Pin, armed};
+    use crate::{CancelScope, deadline, timeout};
+    use tokio::time::{Instant, sleep};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    async fn arms(fut: impl Future) -> usize {
+        let before = armed::so_far();
+        fut.await;
+        armed::so_far() - before
+    }
+
+    /// Eight, of which the outermost comes first or last.
+    async fn nested(limits: [u32; 8]) {
+        let mut fut: Pin<Box<dyn Future<Output = ()>>> = Box::pin(sleep(2 * MS));
+        for limit in limits {
+            fut = Box::pin(async move {
+                let _ = timeout(limit * MS, fut).await;
+            });
+        }
+        fut.await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn eight_nested_deadlines_arm_one_timer() {
+        let at = Instant::now() + 10 * MS;
+        let inward = async { nested([80, 70, 60, 50, 40, 30, 20, 10]).await };
+        assert_eq!(arms(inward).await, 1);
+        assert_eq!(arms(async { nested([10; 8]).await }).await, 1);
+        assert_eq!(arms(deadline(at, pending::<()>())).await, 1);
+        // Each is earlier than all around it, so each must be noticed by itself.
+        let outward = async { nested([10, 20, 30, 40, 50, 60, 70, 80]).await };
+        assert_eq!(arms(outward).await, 8);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_never_waits_arms_none() {
+        assert_eq!(arms(timeout(MS, timeout(MS, ready(7)))).await, 0);
+        assert_eq!(arms(timeout(Duration::ZERO, pending::<()>())).await, 0);
+        assert_eq!(arms(timeout(Duration::MAX, sleep(MS))).await, 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_scope_arms_one_timer_for_its_deadline_and_one_for_its_grace() {
+        let scope = CancelScope::builder().timeout(10 * MS).build();
+        let inside = async { timeout(20 * MS, timeout(30 * MS, pending::<()>())).await };
+        assert_eq!(arms(scope.run(inside)).await, 1);
+        let graced = CancelScope::builder().timeout(10 * MS).grace(MS).build();
+        assert_eq!(arms(graced.run(pending::<()>())).await, 2);
+        let covered = CancelScope::builder().timeout(20 * MS).build();
+        assert_eq!(
+            arms(timeout(10 * MS, covered.run(pending::<()>()))).await,
+            1
+        );
     }
 }

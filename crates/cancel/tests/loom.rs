@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread;
-use shibuya_cancel::raw::{Bound, Node};
+use shibuya_cancel::raw::{Bound, Node, Role};
 use shibuya_cancel::{CancelScope, Reason};
 
 fn root() -> Arc<Node> {
-    Node::root(Bound::NONE, Duration::ZERO, ())
+    Node::root(Bound::NONE, Duration::ZERO, Role::Run)
 }
 
 fn child(parent: &Arc<Node>) -> Arc<Node> {
-    Node::child(parent.clone(), Bound::NONE, Duration::ZERO, ())
+    Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run)
 }
 
 /// Counts its wakes. Loom has no say in it, so it adds no interleavings.

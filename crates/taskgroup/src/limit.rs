@@ -52,15 +52,13 @@ impl Drop for Slot {
 
 /// Waits for a slot.
 pub(crate) struct TakeSlot {
-    slots: Arc<Slots>,
     wait: Wait<Arc<Slots>>,
 }
 
 impl TakeSlot {
     pub(crate) fn new(slots: Arc<Slots>) -> Self {
         Self {
-            wait: Wait::new(slots.clone(), ()),
-            slots,
+            wait: Wait::new(slots, ()),
         }
     }
 }
@@ -71,7 +69,7 @@ impl Future for TakeSlot {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Slot> {
         // The list of slots is never closed.
         let _ = ready!(Pin::new(&mut self.wait).poll(cx));
-        Poll::Ready(Slot(self.slots.clone()))
+        Poll::Ready(Slot(self.wait.list().clone()))
     }
 }
 

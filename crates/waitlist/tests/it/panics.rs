@@ -1,12 +1,13 @@
 //! No panic of foreign code wedges the list.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 
 use shibuya_waitlist::{Serve, Wait, WaitList};
 use tokio_test::{assert_pending, assert_ready_eq, task::spawn};
 
-use crate::support::{Journal, poll, release, semaphore, waiting, waker};
+use crate::support::{Journal, is_locked, poll, release, semaphore, waiting, waker};
 
 /// The payload of the panic, which must come.
 fn caught<T>(f: impl FnOnce() -> T) -> &'static str {
@@ -81,6 +82,25 @@ fn try_serve_panics_in_an_unlock() {
     release(false);
     assert_ready_eq!(mine.poll(), Ok(MINE));
     assert_ready_eq!(after.poll(), Ok(2));
+}
+
+#[test]
+fn try_serve_panics_and_those_before_are_woken_with_the_lock_free() {
+    let list = Arc::new(WaitList::new(Mined::default()));
+    let locked = Arc::new(OnceLock::new());
+    let (looks, answer) = (Arc::clone(&list), Arc::clone(&locked));
+    let mut before = list.wait(1);
+    let waker = waker(move || answer.set(is_locked(&looks)).unwrap());
+    assert_pending!(poll(&mut before, &waker));
+    let _mine = mined_waiters(&list, [MINE]);
+
+    let release = || {
+        let mut state = list.lock();
+        state.permits += 2;
+        state.armed = true;
+    };
+    assert_eq!(caught(release), "mine");
+    assert_eq!(locked.get(), Some(&false));
 }
 
 #[test]

@@ -35,6 +35,11 @@ pub(crate) fn release(list: &Semaphore, n: usize) {
     list.lock().0 += n;
 }
 
+/// Whether somebody holds the lock, this thread included: for foreign code to ask instead of hanging.
+pub(crate) fn is_locked<S: Serve>(list: &WaitList<S>) -> bool {
+    format!("{list:?}").contains("locked")
+}
+
 /// A waiter that was polled once and found to wait.
 pub(crate) fn waiting(list: &Semaphore, n: usize) -> Waiter<'_> {
     let mut waiter = spawn(list.wait(n));
