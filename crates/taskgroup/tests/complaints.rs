@@ -177,7 +177,7 @@ async fn a_slow_consumer_does_not_starve_the_items_at_work() {
 }
 
 /// 7. Every look at a token takes a lock (tokio#7775). That costs time alone, so the benchmark guards it; here many threads
-/// look while one cancels.
+///    look while one cancels.
 #[test]
 fn many_look_while_one_cancels() {
     on_threads(async {
