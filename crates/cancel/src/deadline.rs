@@ -13,8 +13,9 @@ use crate::timer::Timer;
 
 /// Runs `fut` until the instant `at`, then drops it.
 ///
-/// Everything inside can see the deadline as [`remaining`] time, and tasks that a task group spawns
-/// inside inherit it. A value that is ready when the deadline is noticed wins. Where an outer
+/// Everything inside can see the deadline as [`remaining`] time, and so can the tasks of a task group
+/// that is opened inside. A task spawned from here into a group further out is in the scope of that
+/// group, and sees the deadline only with [`in_scope`](crate::InScope::in_scope). A value that is ready when the deadline is noticed wins. Where an outer
 /// deadline comes no later, this one arms no timer and never answers: the outer drops it. (What polls
 /// its futures one by one, as `FuturesUnordered` does, may outlive the outer deadline; there each has
 /// a timer of its own.)

@@ -1,7 +1,7 @@
 //! A deadline on its way to another machine: as *remaining time* in a header, never as a wall
 //! clock, since clocks disagree.
 //!
-//! Both forms round down, so the callee never believes to have more time than its caller has.
+//! Both forms round down, so the callee never believes it has more time than its caller has.
 //! What the network takes is not known to either side; take off what you must.
 //!
 //! ```
@@ -105,7 +105,7 @@ fn digits(text: &str) -> Option<u64> {
     Some(text.parse().unwrap_or(u64::MAX))
 }
 
-/// A header that says no remaining time.
+/// A header that does not state a remaining time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum InvalidHeader {

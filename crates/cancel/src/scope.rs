@@ -128,6 +128,9 @@ impl CancelScope {
 
     /// Waits until the scope is cancelled, and gives the reason.
     ///
+    /// What [runs](Self::run) in the scope keeps its deadline and follows its token. Where nothing
+    /// runs, neither of them ends this wait.
+    ///
     /// # Cancel safety
     ///
     /// Nothing is lost when the future is dropped: a cancelled scope stays cancelled.
@@ -153,16 +156,18 @@ impl CancelScope {
     /// A token that is cancelled with this scope, for code that knows tokio-util's tokens.
     ///
     /// It hears of the cancellation for as long as a handle of the scope, or something inside, lives.
-    /// Cancelling the token says nothing to the scope.
+    /// What [runs](Self::run) in the scope keeps its deadline and follows its token: where nothing
+    /// runs, neither of them cancels this one. Cancelling the token says nothing to the scope.
     pub fn token(&self) -> CancellationToken {
         self.node.token().child_token()
     }
 
     /// A scope that follows `token`: cancelled with it, for the reason [`Reason::Requested`].
     ///
-    /// The token is followed while something [runs](Self::run) in the scope, and where the scope is
-    /// asked by [`is_cancelled`](Self::is_cancelled), [`reason`](Self::reason) or
-    /// [`check`](Self::check): there is no task behind.
+    /// There is no task behind it: the token is followed while something [runs](Self::run) in the
+    /// scope, and where the scope is asked by [`is_cancelled`](Self::is_cancelled),
+    /// [`reason`](Self::reason) or [`check`](Self::check). Where nothing runs,
+    /// [`cancelled`](Self::cancelled) and [`token`](Self::token) don't hear of it by themselves.
     pub fn from_token(token: CancellationToken) -> Self {
         Self::builder().token(token).build()
     }
@@ -231,8 +236,8 @@ impl Builder {
 
     /// How long what runs inside may go on once the scope was cancelled. Default: not at all.
     ///
-    /// Each run counts it from the poll at which it sees the cancellation, and the first one that is
-    /// through ends them all.
+    /// Each run counts it from the poll at which it sees the cancellation. When the first grace runs
+    /// out, all runs are dropped.
     ///
     /// Counted in whole milliseconds, rounded up; from 49 days on it has no end.
     pub fn grace(mut self, grace: Duration) -> Self {

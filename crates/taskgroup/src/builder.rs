@@ -93,7 +93,7 @@ impl<E: Send + 'static> Builder<E> {
     }
 
     /// How long body and tasks may go on once the group was cancelled, before they are dropped.
-    /// Default: not at all.
+    /// Default: not at all. Nobody waits for it when the future of `run` is dropped.
     ///
     /// Counted in whole milliseconds, rounded up; from 49 days on it has no end.
     pub fn grace(mut self, grace: Duration) -> Self {

@@ -101,7 +101,7 @@ where
 ///
 /// # Errors
 ///
-/// [`GroupError`] with all failures; a failed task is called after its place, `future 2`.
+/// [`GroupError`] with all failures; a failed task is named after its position, counted from 0: `future 2`.
 ///
 /// # Panics
 ///

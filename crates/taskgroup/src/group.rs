@@ -152,7 +152,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         self.unnamed(Location::caller()).spawn_blocking(f)
     }
 
-    /// A task with a name, and perhaps a time-out of its own.
+    /// A task with a name, and perhaps a timeout of its own.
     #[track_caller]
     pub fn task(&self, name: impl Into<Name>) -> TaskBuilder<'_, E> {
         TaskBuilder::new(self, name.into(), Location::caller())

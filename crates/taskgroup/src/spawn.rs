@@ -229,7 +229,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for Plain<F> {
 }
 
 pin_project! {
-    /// A task's future with a time-out that begins with its first poll, not in the line for a slot.
+    /// A task's future with a timeout that begins with its first poll, not in the line for a slot.
     struct Timed<F> {
         limit: Duration,
         fut: Option<F>,

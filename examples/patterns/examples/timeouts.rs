@@ -1,6 +1,6 @@
 //! # Timeouts: bound the time that something takes
 //!
-//! A time-out, one with a default in place of an error, a deadline that several steps share, and nested ones: which of two ran out
+//! A timeout, one with a default in place of an error, a deadline that several steps share, and nested ones: which of two ran out
 //! is plain from where the error comes back.
 //!
 //! `cargo run -p patterns --example timeouts` prints:
@@ -63,7 +63,7 @@ async fn shared_by_steps() {
     println!("the request had 3 steps, {done} were done by its deadline");
 }
 
-/// The inner time-out speaks where it stands, and the code there can go on. The outer one drops that code.
+/// The inner timeout speaks where it stands, and the code there can go on. The outer one drops that code.
 async fn nested() {
     async fn request(shop: Duration) -> &'static str {
         match timeout(ms(50), prices(shop)).await {

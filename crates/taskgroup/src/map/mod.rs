@@ -29,7 +29,7 @@ use feed::Feed;
 ///
 /// # Errors
 ///
-/// [`GroupError`](crate::GroupError), in which a failed item is called after its place, `item 17`.
+/// [`GroupError`](crate::GroupError), in which a failed item is named after its position, counted from 0: `item 17`.
 ///
 /// # Panics
 ///
