@@ -8,7 +8,6 @@ use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use futures_util::StreamExt;
 use shibuya_cancel::{CancelScope, InScope, cancelled, check, remaining, timeout};
 use shibuya_taskgroup::{
     Cause, OnError, Outcome, Reason, TaskGroup, gather, map_concurrent, try_gather,

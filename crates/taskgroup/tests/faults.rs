@@ -734,7 +734,7 @@ async fn the_first_64_failures_are_kept_and_all_are_counted() {
                 })
                 .await
                 .unwrap_err();
-            assert_eq!((error.len(), error.dropped()), (failures, dropped));
+            assert_eq!((error.len(), error.omitted()), (failures, dropped));
             let errors: Vec<_> = error.errors().copied().collect();
             assert_eq!(
                 errors,
