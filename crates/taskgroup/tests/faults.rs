@@ -727,7 +727,7 @@ async fn the_first_64_failures_are_kept_and_all_are_counted() {
                     if !watched {
                         tasks.clear();
                     }
-                    while g.len() > 0 {
+                    while !g.is_empty() {
                         yield_now().await;
                     }
                     Ok(())
@@ -848,7 +848,8 @@ fn a_group_driven_from_outside_of_a_runtime_that_shuts_down_ends() {
                 let mut tasks: Vec<_> = (0..20).map(|_| g.spawn(hold(held.probe(())))).collect();
                 begun.send(()).unwrap();
                 for task in &mut tasks {
-                    ends.lock().unwrap().push(task.outcome().await);
+                    let end = task.outcome().await;
+                    ends.lock().unwrap().push(end);
                 }
                 Ok(())
             });

@@ -176,7 +176,7 @@ async fn spawn_ready_and_spawn_share_one_line() {
             g.spawn(note("d"));
             ready.await;
             yield_now().await;
-            while g.len() > 0 {
+            while !g.is_empty() {
                 yield_now().await;
             }
             assert_eq!(*order.lock().unwrap(), ["a", "b", "c", "d"]);

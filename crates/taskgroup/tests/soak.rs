@@ -85,7 +85,7 @@ fn many_failures_are_collected_in_linear_time() {
             .run(async |g| {
                 let fail = |i: usize| g.spawn(async move { Err::<(), _>(i) });
                 let mut tasks: Vec<_> = (0..100_000).map(fail).collect();
-                while g.len() > 0 {
+                while !g.is_empty() {
                     yield_now().await;
                 }
                 for task in tasks.iter_mut().filter(|_| ask) {
