@@ -58,16 +58,21 @@ pub fn covers(at: Timestamp, cx: &Context<'_>) -> bool {
 
 /// Until the guard drops, what is polled with `cx` sees the deadline `at` and is dropped then, by
 /// the caller.
-pub(crate) fn enter_deadline(at: Timestamp, cx: &Context<'_>) -> EnteredDeadline {
+pub fn enter_deadline(at: Timestamp, cx: &Context<'_>) -> EnteredDeadline {
     EnteredDeadline {
         bound: swap_bound(Bound::new(at, false).min(bound())),
         cut: swap_cut(Cut::new(at, cx)),
+        here: PhantomData,
     }
 }
 
-pub(crate) struct EnteredDeadline {
+/// Leaves the deadline when it drops.
+#[must_use = "dropping the guard leaves the deadline"]
+pub struct EnteredDeadline {
     bound: Bound,
     cut: Cut,
+    /// It must drop on the thread that it was made on.
+    here: PhantomData<*const ()>,
 }
 
 impl Drop for EnteredDeadline {

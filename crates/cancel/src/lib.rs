@@ -38,7 +38,9 @@ pub use scope::{Builder, CancelScope};
 ///
 /// Programs need none of it.
 pub mod raw {
-    pub use crate::ambient::{Entered, bound, covers, enter, scope, with_scope};
+    pub use crate::ambient::{
+        Entered, EnteredDeadline, bound, covers, enter, enter_deadline, scope, with_scope,
+    };
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
     pub use crate::node::Node;

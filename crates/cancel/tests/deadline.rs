@@ -3,14 +3,14 @@
 
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use shibuya_cancel::{
     CancelScope, Elapsed, InScope, Reason, cancel_after, cancelled, check, current_deadline,
-    deadline, remaining, timeout, timeout_or,
+    deadline, raw, remaining, timeout, timeout_or,
 };
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, sleep_until};
@@ -378,6 +378,23 @@ async fn a_loop_that_only_checks_is_asked_by_cancel_after() {
         }),
     );
     assert_eq!(asked.await, Reason::Deadline);
+}
+
+/// A group made inside passes this on to tasks that the deadline does not own.
+#[tokio::test(start_paused = true)]
+async fn a_deadline_claims_no_cut_but_for_who_is_polled_in_it() {
+    let at = Instant::now() + 10 * MS;
+    let inside = deadline(
+        at,
+        poll_fn(|cx| {
+            assert!(!raw::bound().cuts());
+            assert!(raw::covers(at.into(), cx) && !raw::covers((at - MS).into(), cx));
+            let other = &mut Context::from_waker(Waker::noop());
+            assert!(!raw::covers(at.into(), other));
+            Poll::Ready(())
+        }),
+    );
+    assert_eq!(inside.await, Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

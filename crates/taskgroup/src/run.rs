@@ -6,7 +6,9 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::Reason;
-use shibuya_cancel::raw::{Bound, Node, Role, Timer, Timestamp, bound, enter, scope};
+use shibuya_cancel::raw::{
+    Bound, Node, Role, Timer, Timestamp, bound, covers, enter, enter_deadline, scope,
+};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
@@ -162,7 +164,11 @@ where
     fn poll_body(self: Pin<&mut Self>, node: &Arc<Node>, cx: &mut Context<'_>) {
         let mut this = self.project();
         let mut scope = node.clone();
-        let inside = enter(&mut scope, node.bound().min(bound()));
+        // The deadline cuts what is polled here and now; what the body borrows may outlive it.
+        let at = *this.at;
+        let cuts = node.grace().is_zero() && !covers(at, cx);
+        let cut = cuts.then(|| enter_deadline(at, cx));
+        let inside = enter(&mut scope, node.bound().unenforced().min(bound()));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let polled = this.body.as_mut().as_pin_mut().map(|body| body.poll(cx));
             if let Some(Poll::Ready(_)) = polled {
@@ -171,6 +177,7 @@ where
             polled
         }));
         drop(inside);
+        drop(cut);
         match polled {
             Ok(Some(Poll::Ready(Ok(value)))) => *this.value = Some(value),
             Ok(Some(Poll::Ready(Err(error)))) => fail(node, Cause::Error(Box::new(error))),
@@ -204,7 +211,7 @@ where
             node.abort(Reason::Requested);
             return Poll::Ready(());
         }
-        if bound().covers(*this.at) {
+        if covers(*this.at, cx) {
             return Poll::Pending;
         }
         std::task::ready!(this.timer.poll(*this.at, cx));

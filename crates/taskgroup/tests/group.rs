@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shibuya_cancel::cancelled;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use shibuya_cancel::{cancelled, timeout};
 use shibuya_taskgroup::*;
 use tokio::time::{Instant, sleep};
 
@@ -107,4 +109,18 @@ async fn cancel_is_a_clean_exit() {
     })
     .await
     .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_body_borrows_keeps_its_own_timers() {
+    let mut waiting = FuturesUnordered::new();
+    waiting.push(timeout(ms(200), std::future::pending::<()>()));
+    let group = TaskGroup::<()>::builder().timeout(ms(100)).run(async |_| {
+        waiting.next().await;
+        Ok(())
+    });
+    assert!(group.await.unwrap_err().is_timeout());
+    // The group's deadline covered the later one in its body, and is gone now.
+    let answer = tokio::time::timeout(HOUR, waiting.next()).await;
+    assert!(matches!(answer, Ok(Some(Err(_)))));
 }

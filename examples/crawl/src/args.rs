@@ -31,8 +31,8 @@ pub struct Args {
     #[arg(long, value_name = "CLICKS")]
     pub depth: Option<usize>,
 
-    /// Requests at a time
-    #[arg(long, value_name = "N", default_value = "16", value_parser = value_parser!(u16).range(1..))]
+    /// Requests at a time; browsers open as many connections to a host
+    #[arg(long, value_name = "N", default_value = "6", value_parser = value_parser!(u16).range(1..))]
     pub concurrency: u16,
 
     /// Requests per second, at most

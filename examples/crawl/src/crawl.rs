@@ -77,12 +77,13 @@ pub async fn crawl(
         .run(async |g| {
             let mut work = pin!(coordinate(&g, options, &fetcher, &mut survey, progress));
             tokio::select! {
-                () = &mut work => {}
+                biased; // so that it listens before the first request is sent
                 () = stop => {
                     g.cancel(Reason::Requested);
                     progress.say("crawl: interrupted, finishing what is under way (Ctrl-C again to quit)");
                     work.await;
                 }
+                () = &mut work => {}
             }
             Ok(g.reason())
         })

@@ -77,20 +77,18 @@ async fn serve() -> Result<ExitCode, Box<dyn Error>> {
 
 /// The first Ctrl-C, after which the crawl has time to drain. A second one ends it at once.
 async fn interrupted() {
-    let (first, seen) = oneshot::channel();
+    if ctrl_c().await.is_err() {
+        return std::future::pending().await; // there are no signals here
+    }
+    let (listening, ready) = oneshot::channel();
     tokio::spawn(async {
-        if ctrl_c().await.is_err() {
-            return; // there are no signals here
-        }
-        // Listens for the second before it tells of the first.
-        let (again, _) = tokio::join!(biased; ctrl_c(), async { first.send(()) });
+        let (again, _) = tokio::join!(biased; ctrl_c(), async { listening.send(()) });
         if again.is_ok() {
             std::process::exit(KILLED);
         }
     });
-    if seen.await.is_err() {
-        std::future::pending().await
-    }
+    // Who is told of the first may be sure that a second one counts.
+    let _ = ready.await;
 }
 
 fn print(report: &Report, json: bool) -> Result<(), Box<dyn Error>> {

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use url::Url;
 
-use crate::fetch::FetchError;
 use crate::frontier::{Frontier, Id, Job};
 use crate::links::Page;
 use crate::scope::Scope;
@@ -114,18 +113,14 @@ impl Survey {
 
     /// Visit it or leave it?
     fn plan(&mut self, id: Id, url: &Url, depth: usize, scope: &Scope) {
-        if !scope.contains(url) {
-            self.skipped.external += usize::from(!self.external);
-            if !self.external {
-                return;
-            }
-        }
-        match scope.allows(url) {
-            Err(FetchError::Disallowed(_) | FetchError::NoRobots(_)) => {
-                self.skipped.disallowed += 1
-            }
-            _ if self.frontier.push(id, depth) => self.planned += 1,
-            _ => self.skipped.too_deep += 1,
+        if !self.external && !scope.contains(url) {
+            self.skipped.external += 1;
+        } else if scope.allows(url).is_err() {
+            self.skipped.disallowed += 1;
+        } else if !self.frontier.push(id, depth) {
+            self.skipped.too_deep += 1;
+        } else {
+            self.planned += 1;
         }
     }
 }
