@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -46,7 +46,8 @@ use crate::{CancelScope, Reason, ambient};
 /// assert!(laps.await >= 1);
 /// # }
 /// ```
-pub fn cancel_after<F: Future>(delay: Duration, fut: F) -> CancelAfter<F> {
+pub fn cancel_after<F: IntoFuture>(delay: Duration, fut: F) -> CancelAfter<F::IntoFuture> {
+    let fut = fut.into_future();
     let scope = CancelScope::builder().grace(Duration::MAX).build();
     let node = scope.node().clone();
     CancelAfter {

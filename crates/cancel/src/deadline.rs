@@ -1,4 +1,4 @@
-use std::future::Future;
+use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -51,8 +51,8 @@ use crate::timer::Timer;
 /// assert!(slow.await.is_err());
 /// # }
 /// ```
-pub fn deadline<F: Future>(at: Instant, fut: F) -> Deadline<F> {
-    Deadline::new(Timestamp::from(at), true, fut)
+pub fn deadline<F: IntoFuture>(at: Instant, fut: F) -> Deadline<F::IntoFuture> {
+    Deadline::new(Timestamp::from(at), true, fut.into_future())
 }
 
 /// Runs `fut` for at most `limit`, counted from this call, then drops it. In all else like
@@ -90,9 +90,13 @@ pub fn deadline<F: Future>(at: Instant, fut: F) -> Deadline<F> {
 /// assert_eq!(answer.await, Ok("the inner one was too slow, and we still have time"));
 /// # }
 /// ```
-pub fn timeout<F: Future>(limit: Duration, fut: F) -> Deadline<F> {
+pub fn timeout<F: IntoFuture>(limit: Duration, fut: F) -> Deadline<F::IntoFuture> {
     // The clock was read just now, so only a limit of zero can be over before the first poll.
-    Deadline::new(Timestamp::now().after(limit), limit.is_zero(), fut)
+    Deadline::new(
+        Timestamp::now().after(limit),
+        limit.is_zero(),
+        fut.into_future(),
+    )
 }
 
 /// Runs `fut` for at most `limit`, and gives `default` when the time is over.
@@ -124,7 +128,11 @@ pub fn timeout<F: Future>(limit: Duration, fut: F) -> Deadline<F> {
 /// assert_eq!(price.await, 7);
 /// # }
 /// ```
-pub fn timeout_or<F: Future>(limit: Duration, fut: F, default: F::Output) -> TimeoutOr<F> {
+pub fn timeout_or<F: IntoFuture>(
+    limit: Duration,
+    fut: F,
+    default: F::Output,
+) -> TimeoutOr<F::IntoFuture> {
     TimeoutOr {
         inner: timeout(limit, fut),
         default: Some(default),

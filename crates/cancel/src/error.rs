@@ -35,5 +35,11 @@ impl Cancelled {
 /// inner call never returns, since the outer drops it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("deadline elapsed")]
-#[non_exhaustive]
 pub struct Elapsed;
+
+/// [`TimedOut`](std::io::ErrorKind::TimedOut), so that `?` works where input and output is done.
+impl From<Elapsed> for std::io::Error {
+    fn from(elapsed: Elapsed) -> Self {
+        Self::new(std::io::ErrorKind::TimedOut, elapsed)
+    }
+}

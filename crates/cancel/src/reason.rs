@@ -11,7 +11,7 @@ pub enum Reason {
     Deadline,
     /// Something inside failed, so the rest is of no use.
     Failed,
-    /// The future that ran the scope was dropped.
+    /// The future that ran the group was dropped, or the runtime of its tasks went away.
     Dropped,
     /// The program is shutting down.
     Shutdown,

@@ -1,5 +1,5 @@
 use std::fmt;
-use std::future::Future;
+use std::future::IntoFuture;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
@@ -105,8 +105,8 @@ impl CancelScope {
     /// # Panics
     ///
     /// When a deadline or a grace must be waited for outside of a Tokio runtime.
-    pub fn run<F: Future>(&self, fut: F) -> Run<F> {
-        Run::new(self.node.clone(), fut)
+    pub fn run<F: IntoFuture>(&self, fut: F) -> Run<F::IntoFuture> {
+        Run::new(self.node.clone(), fut.into_future())
     }
 
     /// Cancels the scope and everything inside. The first reason stays.
@@ -281,7 +281,7 @@ impl Builder {
     /// # Errors
     ///
     /// [`Cancelled`](crate::Cancelled), as [`CancelScope::run`].
-    pub fn run<F: Future>(self, fut: F) -> Run<F> {
+    pub fn run<F: IntoFuture>(self, fut: F) -> Run<F::IntoFuture> {
         self.build().run(fut)
     }
 }

@@ -79,14 +79,16 @@ impl<E: Send + 'static> Builder<E> {
 
     /// Cancels the group at `at`. With an instant in the past, before the body's first poll.
     ///
-    /// The group still ends with all its tasks; a [`deadline`](shibuya_cancel::deadline()) around
+    /// That is a failure, unless there is a [`grace`](Self::grace) in which the body gives a value
+    /// and all tasks end by themselves. The group still ends with all its tasks; a [`deadline`](shibuya_cancel::deadline()) around
     /// it drops it instead.
     pub fn deadline(mut self, at: Instant) -> Self {
         self.at = self.at.min(Timestamp::from(at));
         self
     }
 
-    /// Cancels the group when it has run for `limit`, counted from its first poll.
+    /// Cancels the group when it has run for `limit`, counted from its first poll; see
+    /// [`deadline`](Self::deadline).
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.limit_time = self.limit_time.min(limit);
         self

@@ -116,6 +116,7 @@ fn finish<F, T>(
     };
     let dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(spare))));
     drop(inside);
+    let cause = cause.filter(|cause| !Core::is_echo(&node, cause));
     // One panic is told, the first.
     let panic = |payload| Cause::Panic(Panic::new(payload));
     report(&node, cause.or_else(|| dropped.err().map(panic)));

@@ -5,7 +5,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use shibuya_cancel::raw::{Node, Timestamp};
-use shibuya_cancel::{Reason, TaskId};
+use shibuya_cancel::{Cancelled, Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
@@ -102,6 +102,14 @@ impl Core {
         self.note(failure, watched);
         if self.on_error == OnError::CancelSiblings {
             node.cancel(Reason::Failed);
+        }
+    }
+
+    /// Whether an error only passes on that its task was cancelled, as `check()?` does.
+    pub(crate) fn is_echo(node: &Node, cause: &Cause<AnyError>) -> bool {
+        match cause {
+            Cause::Error(error) => error.is::<Cancelled>() && node.is_cancelled(),
+            _ => false,
         }
     }
 

@@ -107,7 +107,7 @@ impl<E> GroupError<E> {
     }
 
     /// How many later failures were counted and not kept: a group keeps the first 64.
-    pub fn dropped(&self) -> usize {
+    pub fn omitted(&self) -> usize {
         self.0.dropped
     }
 
@@ -238,26 +238,34 @@ impl Straggler {
     }
 }
 
+impl<E> Cause<E> {
+    /// In words, with the error as `show` has it.
+    fn text(&self, show: impl FnOnce(&E) -> String) -> String {
+        match self {
+            Self::Error(error) => show(error),
+            Self::Panic(panic) => panic.to_string(),
+            Self::Deadline => "deadline passed".to_owned(),
+            Self::Cancelled(reason) => format!("cancelled: {reason}"),
+        }
+    }
+}
+
+impl<E> Failure<E> {
+    fn text(&self, show: impl FnOnce(&E) -> String) -> String {
+        let (label, cause) = (Label(&self.name, self.location), self.cause.text(show));
+        format!("{label} after {:.1?}: {cause}", self.elapsed)
+    }
+}
+
 impl<E: fmt::Display> fmt::Display for Cause<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Error(error) => error.fmt(f),
-            Self::Panic(panic) => panic.fmt(f),
-            Self::Deadline => f.write_str("deadline passed"),
-            Self::Cancelled(reason) => write!(f, "cancelled: {reason}"),
-        }
+        f.write_str(&self.text(E::to_string))
     }
 }
 
 impl<E: fmt::Display> fmt::Display for Failure<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{} after {:.1?}: {}",
-            Label(&self.name, self.location),
-            self.elapsed,
-            self.cause
-        )
+        f.write_str(&self.text(E::to_string))
     }
 }
 
@@ -280,9 +288,13 @@ impl fmt::Display for Label<'_> {
     }
 }
 
-/// A line for the group, and a tree of what failed in it.
-impl<E: fmt::Display> fmt::Display for GroupError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl<E> GroupError<E> {
+    /// A line for the group, and a tree of what failed in it.
+    fn write_tree(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        line: impl Fn(&Failure<E>) -> String,
+    ) -> fmt::Result {
         f.write_str("task group")?;
         if !self.0.name.is_unnamed() {
             write!(f, " `{}`", self.0.name)?;
@@ -292,16 +304,12 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
             1 => f.write_str(": 1 failure")?,
             n => write!(f, ": {n} failures")?,
         }
-        let mut lines: Vec<String> = self.iter().map(ToString::to_string).collect();
+        let mut lines: Vec<String> = self.iter().map(line).collect();
         if self.0.dropped > 0 {
             lines.push(format!("and {} more", self.0.dropped));
         }
-        lines.extend(
-            self.0
-                .aborted
-                .iter()
-                .map(|task| format!("aborted after the grace: {task}")),
-        );
+        let aborted = self.0.aborted.iter();
+        lines.extend(aborted.map(|task| format!("aborted after the grace: {task}")));
         for (i, line) in lines.iter().enumerate() {
             let last = i + 1 == lines.len();
             let (branch, indent) = if last {
@@ -320,12 +328,24 @@ impl<E: fmt::Display> fmt::Display for GroupError<E> {
     }
 }
 
+/// A line for the group, and a tree of what failed in it.
+impl<E: fmt::Display> fmt::Display for GroupError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write_tree(f, ToString::to_string)
+    }
+}
+
+/// The same tree, with the errors' own `Debug`: it is what `unwrap` and a `main` that returns the
+/// error print. All fields with `{:#?}`.
 impl<E: fmt::Debug> fmt::Debug for GroupError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !f.alternate() {
+            return self.write_tree(f, |failure| failure.text(|error| format!("{error:?}")));
+        }
         f.debug_struct("GroupError")
             .field("name", &self.0.name)
             .field("failures", &self.iter().collect::<Vec<_>>())
-            .field("dropped", &self.0.dropped)
+            .field("omitted", &self.0.dropped)
             .field("aborted", &self.0.aborted)
             .finish()
     }

@@ -97,7 +97,36 @@ impl<E: Send + 'static> TaskGroup<E> {
     /// served. In a group that is over, or cancelled without grace, the future is dropped and the
     /// task's outcome is `Cancelled`; [`try_spawn`](Self::try_spawn) gives it back instead.
     ///
-    /// It works on any thread, inside the runtime or not.
+    /// The task is in the group's scope, wherever it is spawned from: it inherits the group's
+    /// deadline, not that of a nearer [`timeout`](shibuya_cancel::timeout). It works on any thread,
+    /// inside the runtime or not.
+    ///
+    /// # Examples
+    ///
+    /// Tasks spawn tasks with a clone of the handle. An `async fn` that spawns itself has to say
+    /// what it returns, as the compiler can't find out that it is `Send` while it still looks:
+    ///
+    /// ```
+    /// use shibuya_taskgroup::TaskGroup;
+    ///
+    /// fn countdown(
+    ///     g: TaskGroup<String>,
+    ///     n: u32,
+    /// ) -> impl Future<Output = Result<(), String>> + Send {
+    ///     async move {
+    ///         if n > 0 {
+    ///             g.spawn(countdown(g.clone(), n - 1));
+    ///         }
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let all = TaskGroup::run(async |g| countdown(g.clone(), 10).await);
+    /// all.await.unwrap(); // after the last of them
+    /// # }
+    /// ```
     #[track_caller]
     pub fn spawn<T, F>(&self, fut: F) -> Task<T, E>
     where

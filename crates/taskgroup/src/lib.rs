@@ -26,6 +26,8 @@ pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
 pub use outcome::Outcome;
 pub use panic::Panic;
 pub use run::Run;
-pub use shibuya_cancel::{CancelScope, Name, Reason, TaskId};
+pub use shibuya_cancel::{
+    CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,
+};
 pub use spawn::{SpawnReady, TaskBuilder};
 pub use task::{Task, TaskOutcome};

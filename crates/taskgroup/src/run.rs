@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::Reason;
 use shibuya_cancel::raw::{
     Bound, Node, Role, Timer, Timestamp, bound, covers, enter, enter_deadline, scope,
 };
+use shibuya_cancel::{Reason, TaskId};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
@@ -38,6 +38,8 @@ pin_project! {
         grace_ends: Option<Timestamp>,
         on_panic: OnPanic,
         aborted: Vec<Straggler>,
+        // The failure that says that the deadline passed.
+        expired: Option<TaskId>,
         over: bool,
     }
 
@@ -75,6 +77,7 @@ impl<T, E, F, Fut> Run<T, E, F, Fut> {
             timer: Timer::new(),
             grace_ends: None,
             aborted: Vec::new(),
+            expired: None,
             over: false,
         }
     }
@@ -149,7 +152,7 @@ where
         let group = TaskGroup::new(node.clone());
         *this.node = Some(node.clone());
         if *this.at <= now {
-            expire(&node);
+            *this.expired = Some(expire(&node));
         }
         let mut scope = node.clone();
         let inside = enter(&mut scope, bound);
@@ -215,7 +218,7 @@ where
             return Poll::Pending;
         }
         std::task::ready!(this.timer.poll(*this.at, cx));
-        expire(node);
+        *this.expired = Some(expire(node));
         Poll::Ready(())
     }
 
@@ -225,7 +228,11 @@ where
         let node = this.node.as_ref().expect("the group was started");
         node.end();
         let core = core(node);
-        let (failures, dropped) = core.take_failures();
+        let (mut failures, dropped) = core.take_failures();
+        if this.value.is_some() && !node.is_aborted() {
+            // All ended by themselves within the grace: late, and well.
+            failures.retain(|failure| Some(failure.id) != *this.expired);
+        }
         let mut kept = failures.into_iter().map(typed::<E>);
         let first = match kept.next() {
             Some(first) => first,
@@ -275,21 +282,27 @@ fn core(node: &Node) -> &Core {
 
 /// The body's failure.
 fn fail(node: &Node, cause: Cause<AnyError>) {
+    if Core::is_echo(node, &cause) {
+        return;
+    }
     let core = core(node);
     core.fail(node, core.own_failure("body".into(), cause), false);
 }
 
 /// The deadline has passed: that is a failure, and it ends the group also where failures are
 /// collected.
-fn expire(node: &Node) {
+fn expire(node: &Node) -> TaskId {
     let core = core(node);
     let name = if core.name.is_unnamed() {
         "task group".into()
     } else {
         core.name.clone()
     };
-    core.note(core.own_failure(name, Cause::Deadline), false);
+    let failure = core.own_failure(name, Cause::Deadline);
+    let id = failure.id;
+    core.note(failure, false);
     node.cancel(Reason::Deadline);
+    id
 }
 
 fn typed<E: 'static>(failure: Failure<AnyError>) -> Failure<E> {

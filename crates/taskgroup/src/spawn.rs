@@ -140,7 +140,9 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         T: Send + 'static,
     {
         if !self.group.core().enter() {
-            return Task::new(self.into_node(), None);
+            let node = self.into_node();
+            node.request("the group is over".into());
+            return Task::new(node, None);
         }
         self.entered(turn, fut)
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
-    GroupError, MapConcurrent, OnError, Outcome, Task, TaskGroup, gather, map_concurrent,
-    try_gather,
+    GroupError, MapConcurrent, OnError, Ordered, Outcome, Task, TaskGroup, Unordered, gather,
+    map_concurrent, try_gather,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
 use tokio::sync::{Mutex, oneshot};
@@ -490,6 +490,50 @@ async fn streams_that_are_dropped() {
             (probes, stream.for_each(async |value| drop(value.unwrap())))
         },
         async |probes, _| all_gone(&probes).await,
+    )
+    .await;
+    waited(&report);
+}
+
+/// The streams' own `next`, which needs no crate of combinators.
+#[tokio::test]
+async fn the_next_of_a_stream() {
+    let report = cancel_at_every_poll(
+        "Unordered::next",
+        async || {
+            let probes = Probes::new();
+            let stream = Arc::new(Mutex::new(map(&probes).unordered()));
+            let taking = stream.clone();
+            let three = async move {
+                for _ in 0..3 {
+                    let value = Unordered::next(&mut *taking.lock().await).await;
+                    value.unwrap().unwrap().deliver();
+                    yields(1).await;
+                }
+            };
+            ((probes, stream), three)
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "Ordered::next",
+        async || {
+            let probes = Probes::new();
+            let stream = Arc::new(Mutex::new(map(&probes).ordered()));
+            let taking = stream.clone();
+            let three = async move {
+                for _ in 0..3 {
+                    let value = Ordered::next(&mut *taking.lock().await).await;
+                    value.unwrap().unwrap().deliver();
+                    yields(1).await;
+                }
+            };
+            ((probes, stream), three)
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
     )
     .await;
     waited(&report);

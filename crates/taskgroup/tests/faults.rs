@@ -374,12 +374,9 @@ async fn a_value_within_the_grace_counts() {
         .grace(ms(50))
         .run(async |_| {
             cancelled().await;
-            Ok("too late, but told apart")
+            Ok("late, and well")
         });
-    assert!(
-        late.await.unwrap_err().is_timeout(),
-        "a deadline that has passed is a failure"
-    );
+    assert_eq!(late.await.unwrap(), "late, and well");
 }
 
 #[test]
@@ -734,7 +731,7 @@ async fn the_first_64_failures_are_kept_and_all_are_counted() {
                 })
                 .await
                 .unwrap_err();
-            assert_eq!((error.len(), error.dropped()), (failures, dropped));
+            assert_eq!((error.len(), error.omitted()), (failures, dropped));
             let errors: Vec<_> = error.errors().copied().collect();
             assert_eq!(
                 errors,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use shibuya_cancel::{cancelled, timeout};
+
 use shibuya_taskgroup::*;
 use tokio::time::{Instant, sleep};
 
@@ -123,4 +123,96 @@ async fn what_a_body_borrows_keeps_its_own_timers() {
     // The group's deadline covered the later one in its body, and is gone now.
     let answer = tokio::time::timeout(HOUR, waiting.next()).await;
     assert!(matches!(answer, Ok(Some(Err(_)))));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_only_passes_the_cancellation_on_is_no_failure() {
+    let poll_and_check = || async {
+        loop {
+            check()?;
+            sleep(ms(1)).await;
+        }
+    };
+    // One task is asked to stop: its group goes on.
+    let mut ends = Vec::new();
+    TaskGroup::<Cancelled>::run(async |g| {
+        let mut task = g.spawn::<(), _>(poll_and_check());
+        sleep(ms(5)).await;
+        task.cancel(Reason::Requested);
+        ends.push(task.outcome().await);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert!(matches!(ends[..], [Outcome::Cancelled(Reason::Requested)]));
+
+    // The group is: a clean exit, within the grace.
+    TaskGroup::<Cancelled>::builder()
+        .grace(HOUR)
+        .run(async |g| {
+            g.spawn::<(), _>(poll_and_check());
+            sleep(ms(5)).await;
+            g.cancel(Reason::Requested);
+            Ok(())
+        })
+        .await
+        .unwrap();
+
+    // Where nothing was cancelled, it is an error like others.
+    let foreign = CancelScope::root();
+    foreign.cancel(Reason::Shutdown);
+    let error = TaskGroup::<Cancelled>::run(async |g| {
+        g.spawn::<(), _>(async move { foreign.check() });
+        Ok(())
+    });
+    assert_eq!(error.await.unwrap_err().errors().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_well_within_the_grace_of_a_deadline_counts() {
+    let late = |task_needs| async move {
+        let builder = TaskGroup::<()>::builder().timeout(ms(10)).grace(ms(10));
+        let run = builder.run(async |g| {
+            g.task("late").spawn(async move {
+                sleep(task_needs).await;
+                Ok(())
+            });
+            cancelled().await;
+            Ok("late, and well")
+        });
+        run.await
+    };
+    assert_eq!(late(ms(15)).await.unwrap(), "late, and well");
+    let error = late(ms(25)).await.unwrap_err();
+    assert!(error.is_timeout() && error.aborted().len() == 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_comes_too_late_is_told_so() {
+    let mut kept = None;
+    TaskGroup::<()>::run(async |g| {
+        kept = Some(g);
+        Ok(())
+    })
+    .await
+    .unwrap();
+    let outcome = kept.unwrap().spawn(async { Ok(()) }).outcome().await;
+    let Outcome::Cancelled(reason) = outcome else {
+        panic!("{outcome:?}")
+    };
+    assert_eq!(reason.to_string(), "the group is over");
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_limits_take_what_can_be_awaited_and_give_what_io_understands() {
+    async fn read() -> std::io::Result<Vec<usize>> {
+        let map = map_concurrent(0..3, 2, |n| async move { Ok::<_, std::io::Error>(n) });
+        let numbers = timeout(ms(10), map).await?;
+        timeout(ms(10), std::future::pending::<()>()).await?;
+        Ok(numbers.unwrap())
+    }
+    assert_eq!(
+        read().await.unwrap_err().kind(),
+        std::io::ErrorKind::TimedOut
+    );
 }

@@ -201,9 +201,16 @@ async fn debug_output_is_of_use() {
         })
         .await
         .unwrap_err();
+    // What `unwrap` prints is for people.
     let text = format!("{error:?}");
     assert!(
-        text.contains("name: \"g\"") && text.contains("Error(\"e\")"),
+        text.starts_with("task group `g`: 1 failure\n└─ `t` ("),
         "{text}"
+    );
+    assert!(text.ends_with(": \"e\""), "{text}");
+    let all = format!("{error:#?}");
+    assert!(
+        all.contains("name: \"g\"") && all.contains("Error("),
+        "{all}"
     );
 }

@@ -9,7 +9,7 @@ use std::sync as imp;
 use std::sync::PoisonError;
 
 pub use imp::MutexGuard;
-pub use imp::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+pub use imp::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
 
 #[cfg(shibuya_loom)]
 pub use loom::thread;

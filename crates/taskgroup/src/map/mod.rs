@@ -50,6 +50,30 @@ use feed::Feed;
 /// assert_eq!(lengths.await.unwrap(), [1, 2, 3]);
 /// # }
 /// ```
+///
+/// What the items share is cloned for each, since they run on tasks; and a stream is taken one by
+/// one:
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use shibuya_taskgroup::map_concurrent;
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let prices = Arc::new([3, 5, 7]);
+/// let mut sums = map_concurrent(0..3, 2, move |i: usize| {
+///     let prices = prices.clone();
+///     async move { prices.get(i).copied().ok_or("no such price") }
+/// })
+/// .unordered();
+/// let mut sum = 0;
+/// while let Some(price) = sums.next().await {
+///     sum += price.unwrap();
+/// }
+/// assert_eq!(sum, 15);
+/// # }
+/// ```
 #[track_caller]
 pub fn map_concurrent<I, F, Fut, U, E>(
     items: I,

@@ -41,6 +41,7 @@ impl<U> Outlet<U> {
         drop(lane);
         if was_empty {
             self.filled[worker / 64].fetch_or(1 << (worker % 64), SeqCst);
+            loom_fence();
             if self.parked.load(SeqCst) && self.parked.swap(false, SeqCst) {
                 let consumer = self.consumer.lock().take();
                 if let Some(consumer) = consumer {
@@ -70,6 +71,14 @@ impl<U> Outlet<U> {
     pub(super) fn park(&self, waker: &Waker) {
         let stale = self.consumer.lock().replace(waker.clone());
         self.parked.store(true, SeqCst);
+        loom_fence();
         drop(stale);
     }
+}
+
+/// Who fills a lane and who parks must not miss each other: both write, then look at what the other
+/// one writes. `SeqCst` sees to that; loom takes it for less than it is, and knows the fence alone.
+fn loom_fence() {
+    #[cfg(shibuya_loom)]
+    shibuya_waitlist::primitives::fence(SeqCst);
 }

@@ -1,6 +1,6 @@
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -77,6 +77,23 @@ impl<U: Send + 'static, E: Send + 'static> Ordered<U, E> {
     }
 }
 
+impl<U, E> Unordered<U, E> {
+    /// The next value; `None` when all are given.
+    ///
+    /// For combinators take a crate of them: it is a `Stream`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A value is taken only when it is given, so nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError`], once, when an item failed; then `None`.
+    pub async fn next(&mut self) -> Option<Result<U, GroupError<E>>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
 impl<U, E> Stream for Unordered<U, E> {
     type Item = Result<U, GroupError<E>>;
 
@@ -91,6 +108,23 @@ impl<U, E> Stream for Unordered<U, E> {
                 return Poll::Ready(end.err().map(Err));
             }
         }
+    }
+}
+
+impl<U, E> Ordered<U, E> {
+    /// The next value; `None` when all are given.
+    ///
+    /// For combinators take a crate of them: it is a `Stream`.
+    ///
+    /// # Cancel safety
+    ///
+    /// A value is taken only when it is given, so nothing is lost when the future is dropped.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError`], once, when an item failed; then `None`.
+    pub async fn next(&mut self) -> Option<Result<U, GroupError<E>>> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 }
 
