@@ -35,8 +35,6 @@ use crate::role::Role;
 /// One scope of cancellation.
 pub struct Node {
     state: AtomicU32,
-    /// Children that were dropped and are still in the table.
-    gone: AtomicU32,
     /// The table's length, readable without its lock.
     slots: AtomicU32,
     grace_ms: u32,
@@ -58,6 +56,8 @@ struct Local {
 struct Rare {
     reason: Option<Reason>,
     children: Vec<Weak<Node>>,
+    /// How many children the last sweep left.
+    swept: usize,
     waiters: Option<Arc<WaitList<Fired>>>,
     token: Option<CancellationToken>,
 }
@@ -72,8 +72,12 @@ const SHIELDED: u32 = 1 << 4;
 const DRIVEN: u32 = 1 << 5;
 const REASON_SHIFT: u32 = 8;
 
-/// Dropped children that are kept at the least before they are swept out of the table.
-const SWEEP_MIN: i32 = 32;
+/// With so many children, the table is swept also while they become fewer; what fewer leave behind
+/// waits for the next child, or the end.
+const BURST: usize = 1024;
+
+/// A table no longer than this is not worth a sweep.
+const SWEEP_MIN: usize = 32;
 
 impl Node {
     /// A child of `parent` that is cancelled with it, also when that happened already.
@@ -105,7 +109,6 @@ impl Node {
     fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, role: Role) -> Self {
         Self {
             state: AtomicU32::new(0),
-            gone: AtomicU32::new(0),
             slots: AtomicU32::new(0),
             grace_ms: grace_to_ms(grace),
             bound,
@@ -308,36 +311,33 @@ impl Node {
     fn adopt(&self, child: &Arc<Node>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
-        let children = &mut local.rare.get_or_insert_default().children;
-        children.push(Arc::downgrade(child));
-        self.slots.store(children.len() as u32, Relaxed);
+        let rare = local.rare.get_or_insert_default();
+        if rare.children.len() > SWEEP_MIN.max(2 * rare.swept) {
+            rare.sweep();
+        }
+        rare.children.push(Arc::downgrade(child));
+        self.slots.store(rare.children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
             child.mark(None, self.state.load(Acquire) & ABORTED);
         }
     }
 
-    /// Takes dropped children out of the table once they are half of it: constant work per child,
-    /// and memory follows the living.
-    fn forget_one(&self) {
-        // A sweep may have counted a child before it counts itself: below zero for a moment.
-        let gone = self.gone.fetch_add(1, Relaxed).wrapping_add(1) as i32;
-        if gone < SWEEP_MIN || gone < self.slots.load(Relaxed) as i32 / 2 {
+    /// One of the children is dropped. Whoever makes children sweeps the table, as it also has their
+    /// memory at hand; so that a burst of them leaves nothing behind if no more are made, it is swept
+    /// here as well each time their number has halved. Every child holds a handle of this node, so
+    /// the number of handles is theirs, about.
+    fn forget_one(self: &Arc<Self>) {
+        let handles = Arc::strong_count(self);
+        let slots = self.slots.load(Relaxed) as usize;
+        if handles < BURST || !handles.is_power_of_two() || slots < 4 * handles {
             return;
         }
         let mut local = self.local.lock();
-        let Some(rare) = local.rare.as_mut() else {
-            return;
-        };
-        let before = rare.children.len();
-        // Only counted, never upgraded: the last handle must not go under this lock.
-        rare.children.retain(|child| child.strong_count() > 0);
-        let after = rare.children.len();
-        if rare.children.capacity() > after.saturating_mul(8) {
-            rare.children.shrink_to(after * 2);
+        if let Some(rare) = local.rare.as_mut() {
+            rare.sweep();
+            self.slots.store(rare.children.len() as u32, Relaxed);
         }
-        self.slots.store(after as u32, Relaxed);
-        self.gone.fetch_sub((before - after) as u32, Relaxed);
     }
 
     /// The children that have not ended.
@@ -381,6 +381,17 @@ impl Node {
 }
 
 impl Rare {
+    /// Takes dropped children out of the table: constant work per child, since as many must have
+    /// come or gone as it keeps.
+    fn sweep(&mut self) {
+        // Only counted, never upgraded: the last handle must not go under the lock.
+        self.children.retain(|child| child.strong_count() > 0);
+        self.swept = self.children.len();
+        if self.children.capacity() > 8 * self.swept.max(SWEEP_MIN) {
+            self.children.shrink_to(2 * self.swept);
+        }
+    }
+
     /// Those that somebody still holds. Drop them outside of the lock.
     fn living(&self) -> Vec<Arc<Node>> {
         let mut living = Vec::with_capacity(self.children.len());
@@ -433,7 +444,7 @@ mod tests {
             child().end();
         }
         let (length, capacity) = table(&parent);
-        assert!(length <= 2 * SWEEP_MIN as usize && capacity <= 256);
+        assert!(length <= 2 * SWEEP_MIN && capacity <= 8 * SWEEP_MIN);
         parent.cancel(Reason::Requested);
         assert!(living.is_cancelled());
     }
@@ -446,7 +457,7 @@ mod tests {
             .collect();
         drop(burst);
         let (length, capacity) = table(&parent);
-        assert!(length <= 2 * SWEEP_MIN as usize && capacity <= 256);
+        assert!(length <= 4 * BURST && capacity <= 8 * BURST);
     }
 
     #[test]

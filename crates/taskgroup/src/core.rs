@@ -9,6 +9,7 @@ use shibuya_cancel::{Cancelled, Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
+use crate::cells::Cells;
 use crate::error::{Cause, Failure, Straggler};
 use crate::failures::Failures;
 use crate::limit::Slots;
@@ -18,6 +19,10 @@ use crate::{Name, OnError};
 /// A task's own error, until the typed front of the group takes it.
 pub(crate) type AnyError = Box<dyn Any + Send>;
 
+/// With so many tasks, memory is given back while they become fewer; what fewer leave behind waits
+/// for the next spawn, or the end.
+const BURST: usize = 1024;
+
 pub(crate) struct Core {
     pub(crate) name: Name,
     pub(crate) location: &'static Location<'static>,
@@ -26,6 +31,8 @@ pub(crate) struct Core {
     pub(crate) slots: Option<Arc<Slots>>,
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
+    /// The memory of the tasks.
+    pub(crate) cells: Cells,
     live: Live,
     failures: Mutex<Failures<AnyError>>,
 }
@@ -45,6 +52,7 @@ impl Core {
             on_error,
             slots,
             runtime,
+            cells: Cells::new(),
             live: Live::new(),
             failures: Mutex::new(Failures::new()),
         }
@@ -72,7 +80,12 @@ impl Core {
         loop {
             let (core, node) = left;
             match core.live.leave() {
-                Left::Others => return,
+                Left::Others(living) => {
+                    if living >= BURST && living.is_power_of_two() {
+                        core.cells.thin_out(living);
+                    }
+                    return;
+                }
                 Left::Empty => return node.wake(),
                 Left::EmptyOrphaned => match adopter(node) {
                     Some(outer) => left = outer,

@@ -10,7 +10,10 @@ const CLOSED: usize = 1 << (usize::BITS - 1);
 const ORPHANED: usize = 1 << (usize::BITS - 2);
 const COUNT: usize = ORPHANED - 1;
 
+/// On a cache line of its own, since every task changes it twice and every spawn reads its neighbours.
+///
 /// Invariants: once `CLOSED`, no task enters; once closed and empty, the word never changes.
+#[repr(align(128))]
 pub(crate) struct Live(AtomicUsize);
 
 #[derive(Debug, PartialEq, Eq)]
@@ -21,8 +24,8 @@ pub(crate) enum Entered {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Left {
-    /// Others live on.
-    Others,
+    /// So many others live on.
+    Others(usize),
     /// It was the last one.
     Empty,
     /// It was the last one, and the driver is gone.
@@ -74,7 +77,7 @@ impl Live {
         match (before & COUNT, before & ORPHANED != 0) {
             (1, true) => Left::EmptyOrphaned,
             (1, false) => Left::Empty,
-            _ => Left::Others,
+            (n, _) => Left::Others(n - 1),
         }
     }
 

@@ -228,6 +228,7 @@ where
         let node = this.node.as_ref().expect("the group was started");
         node.end();
         let core = core(node);
+        core.cells.clear();
         let (mut failures, dropped) = core.take_failures();
         if this.value.is_some() && !node.is_aborted() {
             // All ended by themselves within the grace: late, and well.

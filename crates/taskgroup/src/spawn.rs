@@ -190,6 +190,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         let group = self.group;
         let node = self.into_node();
         let handle = group.core().runtime.spawn(Child::new(node.clone(), fut));
+        group.core().cells.keep(handle.abort_handle());
         Task::new(node, Some(handle))
     }
 

@@ -3,6 +3,9 @@
 #![cfg(shibuya_loom)]
 
 // They are private, and depend on nothing else in the crate.
+#[path = "../src/map/feed.rs"]
+#[allow(dead_code, reason = "a part of it is tested")]
+mod feed;
 #[path = "../src/limit.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a part of it is tested")]
 mod limit;
@@ -15,12 +18,14 @@ mod outlet;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
+use std::ops::Range;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize; // counts under loom's schedule, without adding to what it explores
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 
+use feed::Feed;
 use limit::{Free, Slot, Slotted, TakeSlot};
 use live::{Entered, Left, Live};
 use loom::future::block_on;
@@ -60,7 +65,7 @@ impl Group {
     /// As a task does it, in a group within `outer`.
     fn leave(&self, outer: Option<&Self>) {
         match self.live.leave() {
-            Left::Others => {}
+            Left::Others(_) => {}
             Left::Empty => {
                 let driver = self.driver.lock().clone();
                 if let Some(driver) = driver {
@@ -202,6 +207,13 @@ fn one_runs_at_a_time_and_no_slot_is_lost_when_one_gives_up() {
     });
 }
 
+/// All orders with up to two preemptions: the rest take minutes, and find no more.
+fn bounded(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(2);
+    builder.check(model);
+}
+
 /// Takes so many values, as the streams do: looks, parks, looks again, sleeps.
 fn consume(outlet: &Outlet<usize>, count: usize) -> VecDeque<(usize, usize)> {
     let mut taken = VecDeque::new();
@@ -221,11 +233,8 @@ fn consume(outlet: &Outlet<usize>, count: usize) -> VecDeque<(usize, usize)> {
 
 #[test]
 fn each_value_reaches_the_consumer() {
-    // Three threads and many words: two preemptions find what one thread less finds with all of them.
-    let mut model = loom::model::Builder::new();
-    model.preemption_bound = Some(2);
-    model.check(|| {
-        let outlet = Arc::new(Outlet::new(2));
+    bounded(|| {
+        let outlet = Arc::new(Outlet::new());
         let workers = [0, 1].map(|worker| {
             let outlet = outlet.clone();
             thread::spawn(move || outlet.push(worker, worker, worker))
@@ -241,8 +250,8 @@ fn each_value_reaches_the_consumer() {
 
 #[test]
 fn a_worker_that_pushes_again_while_its_lane_is_emptied() {
-    loom::model(|| {
-        let outlet = Arc::new(Outlet::new(1));
+    bounded(|| {
+        let outlet = Arc::new(Outlet::new());
         let pushing = outlet.clone();
         let worker = thread::spawn(move || {
             pushing.push(0, 0, 10);
@@ -250,5 +259,49 @@ fn a_worker_that_pushes_again_while_its_lane_is_emptied() {
         });
         assert_eq!(consume(&outlet, 2), [(0, 10), (1, 11)]);
         worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_worker_that_changes_its_thread() {
+    bounded(|| {
+        let outlet = Arc::new(Outlet::new());
+        let pushing = outlet.clone();
+        let worker = thread::spawn(move || {
+            pushing.push(0, 0, 10);
+            pushing.push(1, 1, 11);
+        });
+        let mut taken = consume(&outlet, 2);
+        taken.make_contiguous().sort_unstable();
+        assert_eq!(taken, [(0, 10), (1, 11)]);
+        worker.join().unwrap();
+    });
+}
+
+/// All that a worker of the feed gets.
+fn work(feed: &Feed<Range<usize>>, worker: usize) -> Vec<usize> {
+    let at = shibuya_waitlist::primitives::AtomicUsize::new(0);
+    let mut got = Vec::new();
+    while let Some((place, item)) = block_on(poll_fn(|cx| feed.poll_next(cx, worker, &at))) {
+        assert_eq!((place, at.load(SeqCst)), (item, item));
+        got.push(item);
+    }
+    got
+}
+
+#[test]
+fn workers_at_the_horizon_are_woken_as_it_moves() {
+    bounded(|| {
+        let feed = Arc::new(Feed::new(0..1, 2, 0));
+        let workers = [0, 1].map(|worker| {
+            let feed = feed.clone();
+            thread::spawn(move || work(&feed, worker))
+        });
+        // A place for the item, and one for whoever finds the end, who tells the other.
+        feed.advance(1, &mut Vec::new());
+        feed.advance(1, &mut Vec::new());
+        let [a, b] = workers.map(|worker| worker.join().unwrap());
+        assert_eq!(a.len() + b.len(), 1);
+        assert_eq!(feed.taken(), 1);
     });
 }

@@ -6,7 +6,8 @@ use std::task::{Context, Poll};
 
 use futures_core::future::BoxFuture;
 
-use super::{Feed, MapConcurrent};
+use super::MapConcurrent;
+use super::crew::Crew;
 use crate::spawn::TaskBuilder;
 use crate::{GroupError, Name, TaskGroup};
 
@@ -34,18 +35,17 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
             location,
             ..
         } = map;
-        let shared = Arc::new((Feed::new(items, workers, usize::MAX), f));
-        let feed = shared.clone();
+        let crew = Arc::new(Crew::new(items, f, workers, usize::MAX));
+        let shared = crew.clone();
         let run = TaskGroup::builder()
             .name("map_concurrent")
             .run(async move |g| {
                 let spawn = |worker| {
-                    let shared = shared.clone();
+                    let crew = shared.clone();
                     TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
-                        let (feed, f) = &*shared;
                         let mut done = Vec::new();
-                        while let Some((place, item)) = feed.next(worker).await {
-                            done.push((place, f(item).await?));
+                        while let Some((place, item)) = crew.next(worker).await {
+                            done.push((place, (crew.f)(item).await?));
                         }
                         Ok(done)
                     })
@@ -55,10 +55,10 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
                 for task in tasks {
                     parts.push(task.await);
                 }
-                Ok(in_order(parts, shared.0.taken()))
+                Ok(in_order(parts, shared.feed.taken()))
             });
         Self(Box::pin(async move {
-            run.await.map_err(|error| feed.0.name_failures(error))
+            run.await.map_err(|error| crew.name_failures(error))
         }))
     }
 }

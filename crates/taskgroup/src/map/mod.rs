@@ -4,6 +4,7 @@
 //! since nothing is then made before its turn.
 
 mod collect;
+mod crew;
 mod feed;
 mod outlet;
 mod stream;
@@ -14,8 +15,6 @@ use std::panic::Location;
 
 pub use collect::Collect;
 pub use stream::{Ordered, Unordered};
-
-use feed::Feed;
 
 /// Applies an async function to every item, to at most `limit` of them at the same time.
 ///
@@ -120,7 +119,7 @@ pub struct MapConcurrent<I, F> {
 impl<I, F> MapConcurrent<I, F> {
     /// The values as a stream, in the order in which they are ready.
     ///
-    /// At most twice the limit are at work or ready and not yet taken.
+    /// At most three times the limit are at work or ready and not yet taken.
     pub fn unordered<Fut, U, E>(self) -> Unordered<U, E>
     where
         I: Iterator<Item: Send + 'static> + Send + 'static,
@@ -134,7 +133,7 @@ impl<I, F> MapConcurrent<I, F> {
 
     /// The values as a stream, in the order of the input.
     ///
-    /// At most twice the limit are at work or wait for an earlier one or for the consumer: behind
+    /// At most three times the limit are at work or wait for an earlier one or for the consumer: behind
     /// one slow item the map pauses instead of collecting all that follows.
     pub fn ordered<Fut, U, E>(self) -> Ordered<U, E>
     where

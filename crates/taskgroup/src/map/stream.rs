@@ -1,15 +1,18 @@
 use std::collections::VecDeque;
 use std::fmt;
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::mem::take;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 use futures_core::future::BoxFuture;
+use tokio::task::yield_now;
 
-use super::outlet::Outlet;
-use super::{Feed, MapConcurrent};
+use super::MapConcurrent;
+use super::crew::Crew;
+use super::outlet::{Outlet, here};
 use crate::spawn::TaskBuilder;
 use crate::{GroupError, Name, TaskGroup};
 
@@ -154,6 +157,27 @@ impl<U, E> Stream for Ordered<U, E> {
     }
 }
 
+/// What the consumer does when it has given all that it had.
+///
+/// A wake for each value, and a look for each, would cost more than the value. So it lets the other
+/// tasks run first, which brings many: before it waits, and also when there were [`MANY`].
+#[derive(Clone, Copy, PartialEq)]
+enum Then {
+    /// It looks; with nothing there, it lets the others run.
+    Look,
+    /// It lets the others run, and looks when that is done.
+    Lap,
+    /// The others had their turn: it looks; with nothing there, it waits.
+    Wait,
+}
+
+/// From so many values at a time on, more are coming.
+const MANY: usize = 16;
+
+/// How many limits of items may be taken and not consumed. One is at work. One more is ready after a
+/// round of the run queue, when the consumer has its turn; and while that turn takes, another.
+const AHEAD: usize = 3;
+
 /// The group of workers, and what it has to give.
 struct Workers<U, E> {
     run: Option<BoxFuture<'static, Result<(), GroupError<E>>>>,
@@ -161,12 +185,11 @@ struct Workers<U, E> {
     end: Option<Result<(), GroupError<E>>>,
     outlet: Arc<Outlet<U>>,
     /// Moves the horizon of the feed.
-    advance: Box<dyn Fn(usize) + Send + Sync>,
-    /// Consumed since the horizon was last moved.
+    advance: Box<dyn FnMut(usize) + Send>,
+    /// Consumed since the horizon was last moved, and how many are worth moving it.
     consumed: usize,
-    window: usize,
-    /// The consumer found nothing, and lets the runtime's other tasks run once before it parks.
-    lapped: bool,
+    step: usize,
+    then: Then,
 }
 
 impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
@@ -183,52 +206,66 @@ impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
             limit,
             location,
         } = map;
-        let window = limit.saturating_mul(2);
-        let outlet = Arc::new(Outlet::new(workers));
-        let feed = Arc::new(Feed::new(items, workers, window));
-        let shared = Arc::new((feed.clone(), f, outlet.clone()));
+        let crew = Arc::new(Crew::new(items, f, workers, limit.saturating_mul(AHEAD)));
+        let outlet = Arc::new(Outlet::new());
+        let shared = (crew.clone(), outlet.clone());
         let advance = Box::new({
-            let feed = feed.clone();
-            move |consumed| feed.advance(consumed)
+            let crew = crew.clone();
+            let mut woken = Vec::new();
+            move |consumed| crew.feed.advance(consumed, &mut woken)
         });
         let run = TaskGroup::builder()
             .name("map_concurrent")
             .run(async move |g| {
                 for worker in 0..workers {
-                    let shared = shared.clone();
+                    let (crew, outlet) = shared.clone();
                     TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
-                        let (feed, f, outlet) = &*shared;
-                        while let Some((place, item)) = feed.next(worker).await {
-                            let value = f(item).await?;
-                            outlet.push(worker, place, value);
+                        while let Some((place, item)) = crew.next(worker).await {
+                            let value = (crew.f)(item).await?;
+                            outlet.push(here(), place, value);
                         }
                         Ok(())
                     });
                 }
                 Ok(())
             });
-        let run = async move { run.await.map_err(|error| feed.name_failures(error)) };
-        let run = Some(Box::pin(run) as BoxFuture<'static, _>);
+        let run = async move { run.await.map_err(|error| crew.name_failures(error)) };
         Self {
-            run,
+            run: Some(Box::pin(run)),
             end: None,
             outlet,
             advance,
             consumed: 0,
-            window,
-            lapped: false,
+            step: (limit / 4).max(1),
+            then: Then::Look,
         }
     }
 }
 
 impl<U, E> Workers<U, E> {
-    /// One value more was given. The workers go on half a window at a time, while the consumer takes
-    /// the rest.
+    /// One value more was given. The horizon follows in steps, so that the workers are seldom
+    /// disturbed and never stand there while the consumer keeps up.
     fn consumed(&mut self) {
         self.consumed += 1;
-        if self.consumed >= self.window / 2 {
-            (self.advance)(std::mem::take(&mut self.consumed));
+        if self.consumed >= self.step {
+            (self.advance)(take(&mut self.consumed));
         }
+    }
+
+    /// Lets all that is ready run before the consumer is polled again. Tokio's own yield does that; a
+    /// plain wake may come before them.
+    fn lap(&mut self, cx: &mut Context<'_>) {
+        self.then = Then::Wait;
+        let _ = pin!(yield_now()).poll(cx);
+    }
+
+    /// Has the next value wake the consumer.
+    fn wait(&mut self, cx: &mut Context<'_>) {
+        // Who stands at the horizon is not to wait for a consumer that waits for him.
+        if self.consumed > 0 {
+            (self.advance)(take(&mut self.consumed));
+        }
+        self.outlet.park(cx.waker());
     }
 
     /// More values, or how the group ended once they are all given.
@@ -237,26 +274,25 @@ impl<U, E> Workers<U, E> {
         into: &mut VecDeque<(usize, U)>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<(), GroupError<E>>>> {
-        if self.consumed > 0 {
-            (self.advance)(std::mem::take(&mut self.consumed));
+        if self.run.is_some() && self.then == Then::Lap {
+            self.lap(cx);
+            return Poll::Pending;
         }
         self.outlet.take_all(into);
-        if let Some(run) = self.run.as_mut().filter(|_| into.is_empty()) {
-            if std::mem::replace(&mut self.lapped, true) {
-                self.outlet.park(cx.waker());
-            } else {
-                // A wake for each value would cost more than the value: one round of the run queue
-                // brings many.
-                cx.waker().wake_by_ref();
+        if self.run.is_some() && into.is_empty() {
+            match self.then {
+                Then::Wait => self.wait(cx),
+                Then::Look | Then::Lap => self.lap(cx),
             }
-            if let Poll::Ready(end) = run.as_mut().poll(cx) {
+            if let Some(Poll::Ready(end)) = self.run.as_mut().map(|run| run.as_mut().poll(cx)) {
                 self.run = None;
                 self.end = Some(end);
             }
             self.outlet.take_all(into);
         }
         if !into.is_empty() {
-            self.lapped = false;
+            let many = into.len() >= MANY;
+            self.then = if many { Then::Lap } else { Then::Look };
             return Poll::Ready(None);
         }
         if self.run.is_some() {
