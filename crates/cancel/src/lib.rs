@@ -44,6 +44,6 @@ pub mod raw {
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
     pub use crate::node::Node;
-    pub use crate::role::{Label, Role};
+    pub use crate::role::{Label, Owner, Role};
     pub use crate::timer::Timer;
 }

@@ -70,6 +70,10 @@ const ORIGIN: u32 = 1 << 3;
 const SHIELDED: u32 = 1 << 4;
 /// A waker was stored, so the end has one to drop.
 const DRIVEN: u32 = 1 << 5;
+/// A leaf: it looks at its parent's state, too.
+const LEAF: u32 = 1 << 6;
+/// A leaf that is in its parent's table nevertheless.
+const ATTACHED: u32 = 1 << 7;
 const REASON_SHIFT: u32 = 8;
 
 /// With so many children, the table is swept also while they become fewer; what fewer leave behind
@@ -84,11 +88,26 @@ impl Node {
     ///
     /// What runs in the node may go on for `grace` after a cancellation of the node itself.
     pub fn child(parent: Arc<Node>, bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        parent.attach();
         let node = Arc::new(Self::new(Some(parent), bound, grace, role));
         if let Some(parent) = &node.parent {
             parent.adopt(&node);
         }
         node
+    }
+
+    /// A child that nobody tells of a cancellation: it looks at its parent's state whenever it is
+    /// asked for its own. Only once somebody waits on it, or has a node inside it, does it enter the
+    /// parent's table. For tasks: there are many, most are never cancelled, and a cancellation that
+    /// has to touch each costs more than all else about it.
+    ///
+    /// The parent is no leaf itself, and its [`Owner`](crate::raw::Owner) has what runs in its leaves
+    /// dropped when it is aborted.
+    pub fn leaf(parent: Arc<Node>, bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        debug_assert_eq!(parent.state.load(Relaxed) & LEAF, 0, "a leaf of a leaf");
+        let node = Self::new(Some(parent), bound, grace, role);
+        node.state.store(LEAF, Relaxed);
+        Arc::new(node)
     }
 
     /// Stands for the absence of a scope.
@@ -144,7 +163,26 @@ impl Node {
 
     /// Whether the node was cancelled, itself or with one further out.
     pub fn is_cancelled(&self) -> bool {
-        self.state.load(Acquire) & CANCELLED != 0
+        self.state() & CANCELLED != 0
+    }
+
+    /// The state, with what a leaf has not heard.
+    #[inline]
+    fn state(&self) -> u32 {
+        let own = self.state.load(Acquire);
+        own | self.unheard(own)
+    }
+
+    /// What a leaf's parent was told, and the leaf was not.
+    #[inline]
+    fn unheard(&self, own: u32) -> u32 {
+        const INHERITED: u32 = CANCELLED | ABORTED;
+        match &self.parent {
+            Some(parent) if own & LEAF != 0 && own & INHERITED != INHERITED => {
+                parent.state.load(Acquire) & INHERITED & !own
+            }
+            _ => 0,
+        }
     }
 
     /// Whether this very node was cancelled, and not only one further out.
@@ -154,7 +192,7 @@ impl Node {
 
     /// Whether what runs here must be dropped at its next poll.
     pub fn is_aborted(&self) -> bool {
-        self.state.load(Acquire) & (ABORTED | SHIELDED) == ABORTED
+        self.state() & (ABORTED | SHIELDED) == ABORTED
     }
 
     /// Whether what ran here is over.
@@ -164,8 +202,7 @@ impl Node {
 
     /// Why it was cancelled, if it was.
     pub fn reason(&self) -> Option<Reason> {
-        let state = self.state.load(Acquire);
-        if state & CANCELLED == 0 {
+        if !self.is_cancelled() {
             return None;
         }
         self.known_reason().or_else(|| {
@@ -204,12 +241,20 @@ impl Node {
     }
 
     fn signal(&self, reason: Reason, abort: u32) -> bool {
-        let (first, mut pending) = self.mark(Some(reason), ORIGIN | abort);
-        while let Some(node) = pending.pop() {
-            let (_, children) = node.mark(None, abort);
-            pending.extend(children);
+        // What a leaf has not heard yet was said before.
+        let unheard = self.unheard(self.state.load(Acquire));
+        if unheard != 0 {
+            self.tell(unheard & ABORTED);
         }
+        let (first, children) = self.mark(Some(reason), ORIGIN | abort);
+        tell_all(children, abort);
         first
+    }
+
+    /// Passes on that the parent was cancelled.
+    fn tell(&self, abort: u32) {
+        let (_, children) = self.mark(None, abort);
+        tell_all(children, abort);
     }
 
     /// Sets the bits here, tells who waits, and gives the children that must hear of it too. Without
@@ -240,6 +285,7 @@ impl Node {
         };
         let update = |state| Some((state | bits) & !spent);
         let _ = self.state.fetch_update(Release, Relaxed, update);
+        let newly_aborted = bits & !state & ABORTED != 0;
         let (waiters, token, children) = match local.rare.as_ref() {
             Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
             None => (None, None, Vec::new()),
@@ -255,6 +301,9 @@ impl Node {
         }
         if let Some(driver) = driver {
             driver.wake();
+        }
+        if let (Role::Owned(owner), true) = (&self.role, newly_aborted) {
+            owner.abort_leaves();
         }
         (first, children)
     }
@@ -308,6 +357,17 @@ impl Node {
         }
     }
 
+    /// Has a leaf told of cancellations from now on. What was said before counts as told once this is
+    /// done, by whoever does it.
+    fn attach(self: &Arc<Self>) {
+        let is_apart = |state| state & (LEAF | ATTACHED) == LEAF;
+        if is_apart(self.state.load(Relaxed)) && is_apart(self.state.fetch_or(ATTACHED, AcqRel)) {
+            if let Some(parent) = &self.parent {
+                parent.adopt(self);
+            }
+        }
+    }
+
     fn adopt(&self, child: &Arc<Node>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
@@ -319,7 +379,7 @@ impl Node {
         self.slots.store(rare.children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
-            child.mark(None, self.state.load(Acquire) & ABORTED);
+            child.tell(self.state.load(Acquire) & ABORTED);
         }
     }
 
@@ -340,7 +400,7 @@ impl Node {
         }
     }
 
-    /// The children that have not ended.
+    /// The children that have not ended, without leaves that stand apart.
     pub fn children(&self) -> Vec<Arc<Node>> {
         let local = self.local.lock();
         let mut children = local
@@ -353,7 +413,8 @@ impl Node {
     }
 
     /// Where those who wait for the cancellation stand in line.
-    pub(crate) fn waiters(&self) -> Arc<WaitList<Fired>> {
+    pub(crate) fn waiters(self: &Arc<Self>) -> Arc<WaitList<Fired>> {
+        self.attach();
         let mut local = self.local.lock();
         let fired = self.is_cancelled();
         let waiters = &mut local.rare.get_or_insert_default().waiters;
@@ -363,7 +424,8 @@ impl Node {
     }
 
     /// A token that is cancelled with this node.
-    pub(crate) fn token(&self) -> CancellationToken {
+    pub(crate) fn token(self: &Arc<Self>) -> CancellationToken {
+        self.attach();
         let mut local = self.local.lock();
         let fired = self.is_cancelled();
         let token = local
@@ -400,10 +462,21 @@ impl Rare {
     }
 }
 
+/// Tells nodes, and all inside them, that a node further out was cancelled. A loop: scopes may nest
+/// deeper than a stack.
+fn tell_all(mut nodes: Vec<Arc<Node>>, abort: u32) {
+    while let Some(node) = nodes.pop() {
+        let (_, children) = node.mark(None, abort);
+        nodes.extend(children);
+    }
+}
+
 impl Drop for Node {
     fn drop(&mut self) {
         if let Some(parent) = self.parent.take() {
-            parent.forget_one();
+            if self.state.load(Relaxed) & (LEAF | ATTACHED) != LEAF {
+                parent.forget_one();
+            }
             lineage::release(parent);
         }
     }
@@ -411,7 +484,7 @@ impl Drop for Node {
 
 impl fmt::Debug for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = self.state.load(Acquire);
+        let state = self.state();
         f.debug_struct("Node")
             .field("cancelled", &(state & CANCELLED != 0))
             .field("aborted", &(state & ABORTED != 0))

@@ -19,7 +19,7 @@ pub enum Role {
     /// A task.
     Task(Label),
     /// Whatever a crate above makes of it, as a group of tasks.
-    Owned(Box<dyn Any + Send + Sync>),
+    Owned(Box<dyn Owner>),
 }
 
 impl Role {
@@ -34,10 +34,20 @@ impl Role {
     /// What the crate above keeps, where it is of that type.
     pub fn owned<T: 'static>(&self) -> Option<&T> {
         match self {
-            Self::Owned(owner) => owner.downcast_ref(),
+            Self::Owned(owner) => owner.as_any().downcast_ref(),
             _ => None,
         }
     }
+}
+
+/// What a crate above keeps with a node.
+pub trait Owner: Any + Send + Sync {
+    /// The node is aborted for the first time: its [leaves](crate::raw::Node::leaf) must be dropped at
+    /// their next poll.
+    fn abort_leaves(&self);
+
+    /// Itself, to be found again by its type.
+    fn as_any(&self) -> &dyn Any;
 }
 
 /// What is known of a task.

@@ -19,6 +19,10 @@ fn child(parent: &Arc<Node>) -> Arc<Node> {
     Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run)
 }
 
+fn leaf(parent: &Arc<Node>) -> Arc<Node> {
+    Node::leaf(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run)
+}
+
 /// Counts its wakes. Loom has no say in it, so it adds no interleavings.
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -152,6 +156,68 @@ fn the_waiters_line_is_made_while_the_cancellation_runs() {
             Reason::Failed
         );
         canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn who_waits_in_a_leaf_is_woken() {
+    loom::model(|| {
+        let parent = root();
+        let leaf = leaf(&parent);
+        let canceller = thread::spawn(move || parent.cancel(words()));
+        assert_eq!(block_on(CancelScope::from(leaf).cancelled()), words());
+        canceller.join().unwrap();
+    });
+}
+
+#[test]
+fn a_node_in_a_leaf_is_cancelled_with_the_leaf_s_parent() {
+    loom::model(|| {
+        let parent = root();
+        let leaf = leaf(&parent);
+        let canceller = thread::spawn(move || parent.cancel(words()));
+        let inner = child(&leaf);
+        canceller.join().unwrap();
+        for node in [leaf, inner] {
+            assert!(node.is_cancelled() && node.is_aborted());
+            assert_eq!(node.reason(), Some(words()));
+        }
+    });
+}
+
+#[test]
+fn two_make_a_leaf_listen_while_its_parent_is_cancelled() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let parent = root();
+        let leaf = leaf(&parent);
+        let other = leaf.clone();
+        let canceller = thread::spawn(move || parent.cancel(words()));
+        let maker = thread::spawn(move || child(&other));
+        assert_eq!(block_on(CancelScope::from(leaf).cancelled()), words());
+        let inner = maker.join().unwrap();
+        canceller.join().unwrap();
+        assert!(inner.is_aborted());
+        assert_eq!(inner.reason(), Some(words()));
+    });
+}
+
+#[test]
+fn a_leaf_and_its_parent_are_cancelled_at_once() {
+    loom::model(|| {
+        let parent = root();
+        let leaf = leaf(&parent);
+        let other = leaf.clone();
+        let inner = thread::spawn(move || other.cancel(Reason::Shutdown));
+        parent.cancel(words());
+        let reason = if inner.join().unwrap() {
+            Reason::Shutdown
+        } else {
+            words()
+        };
+        assert_eq!(leaf.reason(), Some(reason));
+        assert!(leaf.is_origin() && leaf.is_aborted());
     });
 }
 

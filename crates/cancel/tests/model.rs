@@ -13,6 +13,7 @@ use shibuya_cancel::raw::{Bound, Node, Role};
 #[derive(Clone, Debug)]
 enum Op {
     Child(Index),
+    Leaf(Index),
     Cancel(Index, Reason),
     Request(Index, Reason),
     Drop(Index),
@@ -34,6 +35,7 @@ fn reasons() -> impl Strategy<Value = Reason> {
 fn ops() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => any::<Index>().prop_map(Op::Child),
+        4 => any::<Index>().prop_map(Op::Leaf),
         2 => (any::<Index>(), reasons()).prop_map(|(at, why)| Op::Cancel(at, why)),
         1 => (any::<Index>(), reasons()).prop_map(|(at, why)| Op::Request(at, why)),
         2 => any::<Index>().prop_map(Op::Drop),
@@ -51,6 +53,9 @@ struct Model {
     origin: bool,
     ended: bool,
     held: bool,
+    /// In its parent's table: a leaf only once it has nodes inside.
+    listed: bool,
+    leaf: bool,
 }
 
 struct Tree {
@@ -82,6 +87,7 @@ impl Tree {
             reason,
             aborted,
             held: true,
+            listed: true,
             ..Model::default()
         });
         self.handles.push(Some(node));
@@ -130,6 +136,7 @@ impl Tree {
 
     fn apply(&mut self, op: &Op) {
         let (Op::Child(at)
+        | Op::Leaf(at)
         | Op::Cancel(at, _)
         | Op::Request(at, _)
         | Op::Drop(at)
@@ -139,7 +146,18 @@ impl Tree {
             return;
         };
         match op {
-            Op::Child(_) => self.push(Some(at), child_of(&node)),
+            Op::Child(_) => {
+                self.push(Some(at), child_of(&node));
+                self.model[at].listed = true;
+            }
+            // Tasks are leaves of groups alone.
+            Op::Leaf(_) if self.model[at].leaf => {}
+            Op::Leaf(_) => {
+                let leaf = Node::leaf(node, Bound::NONE, Duration::ZERO, Role::Run);
+                self.push(Some(at), leaf);
+                let leaf = self.model.last_mut().expect("it was pushed");
+                (leaf.leaf, leaf.listed) = (true, false);
+            }
             Op::Cancel(_, why) => {
                 let first = self.model[at].reason.is_none();
                 assert_eq!(node.cancel(why.clone()), first);
@@ -161,6 +179,7 @@ impl Tree {
                 for _ in 0..*many {
                     drop(child_of(&node));
                 }
+                self.model[at].listed |= *many > 0;
             }
         }
     }
@@ -177,13 +196,13 @@ impl Tree {
         }
     }
 
-    /// Children that have not ended, and that somebody holds: itself, or through what is inside.
+    /// Listed children that have not ended, and that somebody holds: itself, or through what is inside.
     fn living(&self, parent: usize) -> usize {
         let is_held =
             |top| (top..self.model.len()).any(|at| self.model[at].held && self.is_below(at, top));
         let children = (0..self.model.len()).filter(|&at| self.model[at].parent == Some(parent));
         children
-            .filter(|&at| !self.model[at].ended && is_held(at))
+            .filter(|&at| self.model[at].listed && !self.model[at].ended && is_held(at))
             .count()
     }
 }

@@ -1,12 +1,13 @@
 //! What a scope promises: who is cancelled with whom, why, and when what runs inside is dropped.
 #![cfg(not(shibuya_loom))]
 
+use std::any::Any;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use shibuya_cancel::raw::{Bound, Node, Role};
+use shibuya_cancel::raw::{Bound, Node, Owner, Role};
 use shibuya_cancel::{
     CancelScope, Cancelled, InScope, Reason, cancelled, check, remaining, timeout,
 };
@@ -560,11 +561,26 @@ fn a_deep_line_of_scopes_is_cancelled_and_dropped_without_recursion() {
     drop(inner);
 }
 
+/// An owner for the sake of what it holds.
+struct Owned<T>(T);
+
+impl<T: Send + Sync + 'static> Owner for Owned<T> {
+    fn abort_leaves(&self) {}
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 #[test]
 fn a_deep_line_is_dropped_also_by_an_owner_and_while_a_thread_ends() {
     let (outer, inner) = deep();
     drop(outer);
-    let held = Node::root(Bound::NONE, Duration::ZERO, Role::Owned(Box::new(inner)));
+    let held = Node::root(
+        Bound::NONE,
+        Duration::ZERO,
+        Role::Owned(Box::new(Owned(inner))),
+    );
     let holder = Node::child(held, Bound::NONE, Duration::ZERO, Role::Run);
     drop(holder);
 
@@ -584,7 +600,7 @@ fn a_panicking_owner_does_not_keep_the_rest_alive() {
         inner,
         Bound::NONE,
         Duration::ZERO,
-        Role::Owned(Box::new(PanicOnDrop::new("an owner"))),
+        Role::Owned(Box::new(Owned(PanicOnDrop::new("an owner")))),
     );
     let last = Node::child(bad, Bound::NONE, Duration::ZERO, Role::Run);
     let dropped = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(last)));

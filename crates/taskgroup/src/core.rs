@@ -4,7 +4,7 @@ use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
 
-use shibuya_cancel::raw::{Node, Timestamp};
+use shibuya_cancel::raw::{Node, Owner, Timestamp};
 use shibuya_cancel::{Cancelled, Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
@@ -31,7 +31,6 @@ pub(crate) struct Core {
     pub(crate) slots: Option<Arc<Slots>>,
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
-    /// The memory of the tasks.
     pub(crate) cells: Cells,
     live: Live,
     failures: Mutex<Failures<AnyError>>,
@@ -163,10 +162,20 @@ impl Core {
     }
 }
 
+impl Owner for Core {
+    fn abort_leaves(&self) {
+        self.cells.abort();
+    }
+
+    fn as_any(&self) -> &dyn Any {
+        self
+    }
+}
+
 /// The tasks of a group that have not ended.
 pub(crate) fn stragglers(node: &Node) -> Vec<Straggler> {
-    let children = node.children();
-    let tasks = children.iter().filter_map(|child| child.role().task());
+    let living = Core::of(node).map_or_else(Vec::new, |core| core.cells.living());
+    let tasks = living.iter().filter_map(|node| node.role().task());
     tasks
         .map(|task| Straggler {
             id: task.id,

@@ -21,6 +21,8 @@ pub struct TaskBuilder<'g, E> {
     name: Name,
     location: &'static Location<'static>,
     limit: Duration,
+    /// It waits for a thread, which nobody can drop.
+    is_blocking: bool,
 }
 
 impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
@@ -34,6 +36,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
             name,
             location,
             limit: Duration::MAX,
+            is_blocking: false,
         }
     }
 
@@ -109,6 +112,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     {
         // For the closure alone: whoever waits for the thread must wait on.
         let limit = std::mem::replace(&mut self.limit, Duration::MAX);
+        self.is_blocking = true;
         let runtime = self.group.core().runtime.clone();
         self.spawn(async move {
             // Polled as a child, so the scope is the task's.
@@ -187,22 +191,22 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         F: Future<Output = Result<T, Cause<E>>> + Send + 'static,
         T: Send + 'static,
     {
-        let group = self.group;
+        let (group, is_blocking) = (self.group, self.is_blocking);
         let node = self.into_node();
         let handle = group.core().runtime.spawn(Child::new(node.clone(), fut));
-        group.core().cells.keep(handle.abort_handle());
+        let abort = (!is_blocking).then(|| handle.abort_handle());
+        group.core().cells.keep(&node, abort);
         Task::new(node, Some(handle))
     }
 
     fn into_node(self) -> Arc<Node> {
         let group = self.group.node().clone();
         let (bound, grace) = (group.bound(), group.grace());
-        Node::child(
-            group,
-            bound,
-            grace,
-            Role::Task(Label::new(self.name, self.location)),
-        )
+        let role = Role::Task(Label::new(self.name, self.location));
+        match self.is_blocking {
+            true => Node::child(group, bound, grace, role),
+            false => Node::leaf(group, bound, grace, role),
+        }
     }
 }
 
