@@ -123,7 +123,7 @@ fn finish<F, T>(
     value
 }
 
-fn report(node: &Node, cause: Option<Cause<AnyError>>) {
+fn report(node: &Arc<Node>, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
     if let Some(cause) = cause {
@@ -138,7 +138,10 @@ fn report(node: &Node, cause: Option<Cause<AnyError>>) {
         let watched = fate::fail(task);
         core.fail(group, failure, watched);
     }
-    node.end();
+    // With the last handle goes all that `end` looks after, and nobody is left to ask.
+    if Arc::strong_count(node) > 1 {
+        node.end();
+    }
     core.leave(group);
 }
 
