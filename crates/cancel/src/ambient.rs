@@ -1,6 +1,7 @@
 //! What is in force on this thread right now: the scope, and the deadlines within it.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::task::Context;
@@ -75,6 +76,12 @@ pub struct EnteredDeadline {
     here: PhantomData<*const ()>,
 }
 
+impl fmt::Debug for EnteredDeadline {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnteredDeadline").finish_non_exhaustive()
+    }
+}
+
 impl Drop for EnteredDeadline {
     fn drop(&mut self) {
         swap_bound(self.bound);
@@ -100,6 +107,12 @@ pub struct Entered<'a> {
     outer: Bound,
     /// It must drop on the thread that it was made on.
     here: PhantomData<*const ()>,
+}
+
+impl fmt::Debug for Entered<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entered").finish_non_exhaustive()
+    }
 }
 
 impl Drop for Entered<'_> {

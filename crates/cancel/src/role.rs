@@ -40,6 +40,18 @@ impl Role {
     }
 }
 
+impl fmt::Debug for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Outside => f.write_str("Outside"),
+            Self::Scope(_) => f.write_str("Scope"),
+            Self::Run => f.write_str("Run"),
+            Self::Task(label) => f.debug_tuple("Task").field(label).finish(),
+            Self::Owned(_) => f.write_str("Owned"),
+        }
+    }
+}
+
 /// What a crate above keeps with a node.
 pub trait Owner: Any + Send + Sync {
     /// The node is aborted for the first time: its [leaves](crate::raw::Node::leaf) must be dropped at

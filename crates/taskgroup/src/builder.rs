@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::Location;
@@ -40,6 +41,18 @@ pub struct Builder<E> {
     pub(crate) on_error: OnError,
     pub(crate) on_panic: OnPanic,
     error: PhantomData<fn(E)>,
+}
+
+impl<E> fmt::Debug for Builder<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("name", &self.name)
+            .field("limit", &self.limit)
+            .field("grace", &self.grace)
+            .field("on_error", &self.on_error)
+            .field("on_panic", &self.on_panic)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<E: Send + 'static> Builder<E> {

@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -61,6 +62,14 @@ pin_project! {
                 }
             }
         }
+    }
+}
+
+impl<T, E, F, Fut> fmt::Debug for Run<T, E, F, Fut> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("node", &self.node)
+            .finish_non_exhaustive()
     }
 }
 

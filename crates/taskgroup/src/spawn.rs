@@ -1,3 +1,4 @@
+use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
@@ -23,6 +24,15 @@ pub struct TaskBuilder<'g, E> {
     limit: Duration,
     /// It waits for a thread, which nobody can drop.
     is_blocking: bool,
+}
+
+impl<E> fmt::Debug for TaskBuilder<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskBuilder")
+            .field("name", &self.name)
+            .field("limit", &self.limit)
+            .finish_non_exhaustive()
+    }
 }
 
 impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
@@ -286,6 +296,15 @@ where
             .take()
             .expect("`SpawnReady` polled after it was done");
         Poll::Ready(task.spawn_by(turn, fut))
+    }
+}
+
+impl<E, F> fmt::Debug for SpawnReady<'_, E, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let task = self.task.as_ref().map(|(task, _)| task);
+        f.debug_struct("SpawnReady")
+            .field("task", &task)
+            .finish_non_exhaustive()
     }
 }
 

@@ -99,7 +99,7 @@ fn one_that_was_cancelled_before_its_turn_never_starts() {
     });
 }
 
-/// Where its time-out dropped the wait for the thread, the group ended while the thread went on.
+/// Where its timeout dropped the wait for the thread, the group ended while the thread went on.
 #[test]
 fn a_time_out_is_seen_as_remaining_time_and_the_group_still_waits() {
     on_threads(async {
@@ -107,8 +107,8 @@ fn a_time_out_is_seen_as_remaining_time_and_the_group_still_waits() {
         let seen = ended.clone();
         let left = TaskGroup::<()>::run(async |g| {
             let task = g.task("slow").timeout(ms(10)).spawn_blocking(move |_| {
-                let at_first = remaining().expect("a time-out");
-                while !remaining().expect("a time-out").is_zero() {
+                let at_first = remaining().expect("a timeout");
+                while !remaining().expect("a timeout").is_zero() {
                     thread::sleep(ms(1));
                 }
                 thread::sleep(ms(20));
