@@ -280,10 +280,9 @@ fn a_worker_that_changes_its_thread() {
 
 /// All that a worker of the feed gets.
 fn work(feed: &Feed<Range<usize>>, worker: usize) -> Vec<usize> {
-    let at = shibuya_waitlist::primitives::AtomicUsize::new(0);
-    let mut got = Vec::new();
-    while let Some((place, item)) = block_on(poll_fn(|cx| feed.poll_next(cx, worker, &at))) {
-        assert_eq!((place, at.load(SeqCst)), (item, item));
+    let (mut at, mut got) = (0, Vec::new());
+    while let Some((place, item)) = block_on(poll_fn(|cx| feed.poll_next(cx, worker, &mut at))) {
+        assert_eq!((place, at), (item, item));
         got.push(item);
     }
     got

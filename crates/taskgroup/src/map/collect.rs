@@ -43,8 +43,9 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
                 let spawn = |worker| {
                     let crew = shared.clone();
                     TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
+                        let mut worker = crew.worker(worker);
                         let mut done = Vec::new();
-                        while let Some((place, item)) = crew.next(worker).await {
+                        while let Some((place, item)) = crew.next(&mut worker).await {
                             done.push((place, (crew.f)(item).await?));
                         }
                         Ok(done)

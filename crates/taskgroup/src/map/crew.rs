@@ -10,34 +10,53 @@ use crate::{GroupError, Name};
 pub(super) struct Crew<I, F> {
     pub(super) feed: Feed<I>,
     pub(super) f: F,
-    at: Box<[At]>,
+    /// The last place of each worker, for the name of a failure.
+    last: Box<[AtomicUsize]>,
 }
 
-/// The place that a worker is at, for the name of a failure. On a cache line of its own, since it is
-/// written for every item.
-#[repr(align(64))]
-struct At(AtomicUsize);
+/// A worker, and the place that it is at. However it ends, it leaves that behind.
+pub(super) struct Worker<'a> {
+    number: usize,
+    place: usize,
+    last: &'a AtomicUsize,
+}
+
+impl Drop for Worker<'_> {
+    fn drop(&mut self) {
+        self.last.store(self.place, Relaxed);
+    }
+}
 
 impl<I: Iterator, F> Crew<I, F> {
     pub(super) fn new(items: I, f: F, workers: usize, horizon: usize) -> Self {
         Self {
             feed: Feed::new(items, workers, horizon),
             f,
-            at: (0..workers).map(|_| At(AtomicUsize::new(0))).collect(),
+            last: (0..workers).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
-    /// The next item for this worker, with its place in the input.
+    pub(super) fn worker(&self, number: usize) -> Worker<'_> {
+        Worker {
+            number,
+            place: 0,
+            last: &self.last[number],
+        }
+    }
+
+    /// The next item for a worker, with its place in the input.
     #[inline]
-    pub(super) fn next(&self, worker: usize) -> impl Future<Output = Option<(usize, I::Item)>> {
-        let at = &self.at[worker].0;
-        poll_fn(move |cx| self.feed.poll_next(cx, worker, at))
+    pub(super) fn next(
+        &self,
+        worker: &mut Worker<'_>,
+    ) -> impl Future<Output = Option<(usize, I::Item)>> {
+        poll_fn(move |cx| self.feed.poll_next(cx, worker.number, &mut worker.place))
     }
 
     /// Calls the failures after the items where they happened, not after the workers.
     pub(super) fn name_failures<E>(&self, error: GroupError<E>) -> GroupError<E> {
         error.rename(|name| match name.as_worker() {
-            Some(worker) => Name::item(self.at[worker].0.load(Relaxed)),
+            Some(worker) => Name::item(self.last[worker].load(Relaxed)),
             None => name,
         })
     }

@@ -1,8 +1,7 @@
 use std::mem::take;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, Waker};
 
-use shibuya_waitlist::primitives::{AtomicUsize, Mutex};
+use shibuya_waitlist::primitives::Mutex;
 
 /// The input, shared by the workers, and the horizon up to which they may take it.
 ///
@@ -51,7 +50,7 @@ impl<I: Iterator> Feed<I> {
         &self,
         cx: &mut Context<'_>,
         worker: usize,
-        at: &AtomicUsize,
+        at: &mut usize,
     ) -> Poll<Option<(usize, I::Item)>> {
         let mut source = self.0.lock();
         if source.over {
@@ -64,7 +63,7 @@ impl<I: Iterator> Feed<I> {
             source.standing.push(worker, cx.waker());
             return Poll::Pending;
         }
-        at.store(place, Relaxed);
+        *at = place;
         source.over = true;
         if let Some(item) = source.items.next() {
             source.over = false;
@@ -122,7 +121,7 @@ impl Standing {
 #[cfg(all(test, not(shibuya_loom)))]
 mod tests {
     use std::sync::Arc;
-    use std::sync::atomic::Ordering::SeqCst;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
     use std::task::Wake;
 
     use super::*;
@@ -142,11 +141,7 @@ mod tests {
         let feed = Feed::new(0.., 3, 0);
         let poll = |worker: usize| {
             let waker = Waker::from(woken[worker].clone());
-            feed.poll_next(
-                &mut Context::from_waker(&waker),
-                worker,
-                &AtomicUsize::new(0),
-            )
+            feed.poll_next(&mut Context::from_waker(&waker), worker, &mut 0)
         };
         for worker in [0, 1, 2, 0, 2, 2] {
             assert_eq!(poll(worker), Poll::Pending);

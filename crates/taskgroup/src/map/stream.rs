@@ -220,7 +220,8 @@ impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
                 for worker in 0..workers {
                     let (crew, outlet) = shared.clone();
                     TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
-                        while let Some((place, item)) = crew.next(worker).await {
+                        let mut worker = crew.worker(worker);
+                        while let Some((place, item)) = crew.next(&mut worker).await {
                             let value = (crew.f)(item).await?;
                             outlet.push(here(), place, value);
                         }
