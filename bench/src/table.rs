@@ -48,19 +48,19 @@ pub(crate) fn verdicts(targets: &[Judged]) -> String {
     out
 }
 
-/// The whole report as a page's body: sections of level 2 and tables.
+/// The whole report as a page's body: sections of level 3 and tables.
 pub(crate) fn markdown(report: &Report) -> String {
     let mut out = provenance(&report.machine);
     for case in &report.cases {
         let _ = write!(
             out,
-            "\n## `{}`\n\n{} Runtime: {}; {} rounds.\n\n",
+            "\n### `{}`\n\n{} Runtime: {}; {} rounds.\n\n",
             case.name, case.about, case.runtime, case.rounds
         );
         markdown_table(&mut out, &lines(case));
     }
     if !report.targets.is_empty() {
-        out.push_str("\n## Targets\n\n");
+        out.push_str("\n### Targets\n\n");
         let mut lines = vec![
             ["Target", "Case", "Asked", "Found", ""]
                 .map(str::to_owned)
@@ -105,7 +105,9 @@ fn provenance(machine: &Machine) -> String {
 
 fn markdown_table(out: &mut String, lines: &[Line]) {
     for (index, line) in lines.iter().enumerate() {
-        let cells: Vec<String> = line.iter().map(|cell| cell.replace('|', "\\|")).collect();
+        // `Vec<T>` is no tag.
+        let plain = |cell: &String| cell.replace('|', "\\|").replace('<', "\\<");
+        let cells: Vec<String> = line.iter().map(plain).collect();
         let _ = writeln!(out, "| {} |", cells.join(" | "));
         if index == 0 {
             let rule = ["---:"].repeat(line.len() - 1).join("|");
