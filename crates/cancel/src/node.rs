@@ -62,6 +62,16 @@ struct Rare {
     token: Option<CancellationToken>,
 }
 
+/// Who is to act on a cancellation, once all nodes inside know of it.
+#[derive(Default)]
+struct Audience {
+    waiters: Option<Arc<WaitList<Fired>>>,
+    token: Option<CancellationToken>,
+    driver: Option<Waker>,
+    /// What runs in the leaves, if the node is an owner's.
+    leaves: bool,
+}
+
 const CANCELLED: u32 = 1;
 const ABORTED: u32 = 1 << 1;
 const ENDED: u32 = 1 << 2;
@@ -244,27 +254,66 @@ impl Node {
         // What a leaf has not heard yet was said before.
         let unheard = self.unheard(self.state.load(Acquire));
         if unheard != 0 {
-            self.tell(unheard & ABORTED);
+            self.tell(None, unheard & ABORTED);
         }
-        let (first, children) = self.mark(Some(reason), ORIGIN | abort);
-        tell_all(children, abort);
+        self.tell(Some(reason), ORIGIN | abort)
+    }
+
+    /// Catches up with what the parent was told, where that has not come down yet: for a leaf that is
+    /// asked about by itself, before something inside it looks.
+    pub fn hear(&self) {
+        let own = self.state.load(Acquire);
+        if own & ATTACHED != 0 {
+            let unheard = self.unheard(own);
+            if unheard != 0 {
+                self.tell(None, unheard & ABORTED);
+            }
+        }
+    }
+
+    /// Marks this node and all inside it, and only then lets anybody act on it: what is dropped for it
+    /// finds the same answer in every scope. Gives whether this node was not cancelled before.
+    fn tell(&self, said: Option<Reason>, bits: u32) -> bool {
+        let abort = bits & ABORTED;
+        let (first, audience, mut pending) = self.mark(said, bits);
+        let mut inside = Vec::new();
+        // A loop: scopes may nest deeper than a stack.
+        while let Some(node) = pending.pop() {
+            let (_, audience, children) = node.mark(None, abort);
+            pending.extend(children);
+            inside.push((node, audience));
+        }
+        self.announce(audience);
+        for (node, audience) in inside {
+            node.announce(audience);
+        }
         first
     }
 
-    /// Passes on that the parent was cancelled.
-    fn tell(&self, abort: u32) {
-        let (_, children) = self.mark(None, abort);
-        tell_all(children, abort);
+    /// Lets those act who were told of.
+    fn announce(&self, audience: Audience) {
+        if let Some(waiters) = audience.waiters {
+            waiters.lock().fire();
+        }
+        if let Some(token) = audience.token {
+            token.cancel();
+        }
+        if let Some(driver) = audience.driver {
+            driver.wake();
+        }
+        if let (Role::Owned(owner), true) = (&self.role, audience.leaves) {
+            owner.abort_leaves();
+        }
     }
 
-    /// Sets the bits here, tells who waits, and gives the children that must hear of it too. Without
-    /// a reason said to this very node it is the parent's, which is cancelled by then.
-    fn mark(&self, said: Option<Reason>, mut bits: u32) -> (bool, Vec<Arc<Node>>) {
+    /// Sets the bits here, and gives who is to act on that, and the children that must hear of it too.
+    /// Without a reason said to this very node it is the parent's, which is cancelled by then.
+    fn mark(&self, said: Option<Reason>, mut bits: u32) -> (bool, Audience, Vec<Arc<Node>>) {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let first = state & CANCELLED == 0;
         if !first && bits & !state == 0 {
-            return (false, Vec::new());
+            return (false, Audience::default(), Vec::new());
         }
         if first {
             let code = match (&said, &self.parent) {
@@ -285,27 +334,20 @@ impl Node {
         };
         let update = |state| Some((state | bits) & !spent);
         let _ = self.state.fetch_update(Release, Relaxed, update);
-        let newly_aborted = bits & !state & ABORTED != 0;
-        let (waiters, token, children) = match local.rare.as_ref() {
-            Some(rare) => (rare.waiters.clone(), rare.token.clone(), rare.living()),
-            None => (None, None, Vec::new()),
+        let mut audience = Audience {
+            driver,
+            leaves: bits & !state & ABORTED != 0,
+            ..Audience::default()
         };
-        drop(local);
-        if first {
-            if let Some(waiters) = waiters {
-                waiters.lock().fire();
+        let mut children = Vec::new();
+        if let Some(rare) = local.rare.as_ref() {
+            children = rare.living();
+            if first {
+                audience.waiters = rare.waiters.clone();
+                audience.token = rare.token.clone();
             }
-            if let Some(token) = token {
-                token.cancel();
-            }
         }
-        if let Some(driver) = driver {
-            driver.wake();
-        }
-        if let (Role::Owned(owner), true) = (&self.role, newly_aborted) {
-            owner.abort_leaves();
-        }
-        (first, children)
+        (first, audience, children)
     }
 
     /// Registers who acts on cancellation, once per poll; check the state *after* it.
@@ -369,6 +411,7 @@ impl Node {
     }
 
     fn adopt(&self, child: &Arc<Node>) {
+        self.hear();
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let rare = local.rare.get_or_insert_default();
@@ -379,7 +422,7 @@ impl Node {
         self.slots.store(rare.children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
-            child.tell(self.state.load(Acquire) & ABORTED);
+            child.tell(None, self.state.load(Acquire) & ABORTED);
         }
     }
 
@@ -459,15 +502,6 @@ impl Rare {
         let mut living = Vec::with_capacity(self.children.len());
         living.extend(self.children.iter().filter_map(Weak::upgrade));
         living
-    }
-}
-
-/// Tells nodes, and all inside them, that a node further out was cancelled. A loop: scopes may nest
-/// deeper than a stack.
-fn tell_all(mut nodes: Vec<Arc<Node>>, abort: u32) {
-    while let Some(node) = nodes.pop() {
-        let (_, children) = node.mark(None, abort);
-        nodes.extend(children);
     }
 }
 

@@ -11,19 +11,30 @@ use tokio::task::AbortHandle;
 /// Whoever spawns sweeps the table, since memory is cheapest to free on the thread that asked for it.
 /// If the workers freed what the spawner allocates, both would stand in line for the allocator's lock:
 /// with glibc's, on two workers, that made a spawn cost 1.6 times as much. What is kept is no more
-/// than twice what lives; the futures in it are gone.
+/// than twice what the last sweep left; the futures in it are gone.
 pub(crate) struct Cells(Mutex<Table>);
 
 struct Table {
     cells: Vec<Cell>,
     /// How many the last sweep left.
     swept: usize,
-    aborted: bool,
+    /// What was aborted, for its memory.
+    spent: Vec<AbortHandle>,
+    stage: Stage,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Stage {
+    Open,
+    /// Who comes is dropped.
+    Aborted,
+    /// All tasks have ended. Whatever comes is let go.
+    Over,
 }
 
 struct Cell {
     node: Weak<Node>,
-    /// None where a task must not be dropped from outside.
+    /// None where a task must not be dropped from outside, or was.
     abort: Option<AbortHandle>,
 }
 
@@ -35,39 +46,50 @@ impl Cells {
         Self(Mutex::new(Table {
             cells: Vec::new(),
             swept: 0,
-            aborted: false,
+            spent: Vec::new(),
+            stage: Stage::Open,
         }))
     }
 
     /// Takes in a task that was just spawned, and gives some memory back from time to time.
-    pub(crate) fn keep(&self, node: &Arc<Node>, abort: Option<AbortHandle>) {
+    pub(crate) fn keep(&self, node: &Arc<Node>, mut abort: Option<AbortHandle>) {
         let node = Arc::downgrade(node);
         let mut table = self.0.lock();
-        if table.aborted {
-            drop(table);
-            // The group was aborted between the spawn and this.
-            if let Some(abort) = abort {
-                abort.abort();
-            }
+        if table.stage == Stage::Over {
             return;
         }
+        // The group was aborted between the spawn and this.
+        let late = match table.stage {
+            Stage::Aborted => abort.take(),
+            _ => None,
+        };
         if table.cells.len() > SWEEP_MIN.max(2 * table.swept) {
             table.sweep();
         }
         table.cells.push(Cell { node, abort });
+        drop(table);
+        if let Some(late) = late {
+            late.abort();
+        }
     }
 
     /// Has all tasks dropped, and those that come, too.
     pub(crate) fn abort(&self) {
         let mut table = self.0.lock();
-        table.aborted = true;
-        let cells = take(&mut table.cells);
+        if table.stage == Stage::Open {
+            table.stage = Stage::Aborted;
+        }
+        let handles = table.cells.iter_mut().map(|cell| cell.abort.take());
+        let handles: Vec<_> = handles.flatten().collect();
         drop(table);
         // Without the lock: on a runtime that is gone, this may drop the task here.
-        for abort in cells.iter().filter_map(|cell| cell.abort.as_ref()) {
-            abort.abort();
+        for handle in &handles {
+            handle.abort();
         }
-        self.0.lock().cells = cells;
+        let mut table = self.0.lock();
+        if table.stage != Stage::Over {
+            table.spent = handles;
+        }
     }
 
     /// The nodes of the tasks that have not ended.
@@ -89,10 +111,13 @@ impl Cells {
         }
     }
 
-    /// Gives all of the memory back.
+    /// Gives all of the memory back: all tasks have ended.
     pub(crate) fn clear(&self) {
-        let cells = take(&mut self.0.lock().cells);
-        drop(cells);
+        let mut table = self.0.lock();
+        table.stage = Stage::Over;
+        let spare = (take(&mut table.cells), take(&mut table.spent));
+        drop(table);
+        drop(spare);
     }
 }
 
@@ -143,9 +168,24 @@ mod tests {
         cells.keep(&nodes[0], Some(tasks[0].abort_handle()));
         cells.abort();
         cells.keep(&nodes[1], Some(tasks[1].abort_handle()));
+        assert_eq!(cells.living().len(), 2, "they are still named");
         for task in tasks {
             assert!(was_aborted(task).await);
         }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_once_all_is_over() {
+        let (cells, node) = (Cells::new(), node());
+        let task = tokio::spawn(pending::<()>());
+        cells.keep(&node, Some(task.abort_handle()));
+        cells.abort();
+        assert!(was_aborted(task).await);
+        cells.clear();
+        cells.keep(&node, None);
+        cells.abort();
+        let table = cells.0.lock();
+        assert!(table.cells.is_empty() && table.spent.is_empty());
     }
 
     #[tokio::test]

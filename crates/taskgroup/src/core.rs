@@ -86,10 +86,13 @@ impl Core {
                     return;
                 }
                 Left::Empty => return node.wake(),
-                Left::EmptyOrphaned => match adopter(node) {
-                    Some(outer) => left = outer,
-                    None => return,
-                },
+                Left::EmptyOrphaned => {
+                    core.cells.clear();
+                    match adopter(node) {
+                        Some(outer) => left = outer,
+                        None => return,
+                    }
+                }
             }
         }
     }
@@ -103,6 +106,7 @@ impl Core {
     pub(crate) fn orphan(&self, node: &Node) {
         let _ = enclosing(node).any(|(outer, _)| outer.live.adopt());
         if self.live.orphan() == 0 {
+            self.cells.clear();
             if let Some((outer, node)) = adopter(node) {
                 outer.leave(node);
             }

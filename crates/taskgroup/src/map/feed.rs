@@ -1,7 +1,8 @@
 use std::mem::take;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use shibuya_waitlist::primitives::Mutex;
+use tokio::task::coop::poll_proceed;
 
 /// The input, shared by the workers, and the horizon up to which they may take it.
 ///
@@ -52,6 +53,8 @@ impl<I: Iterator> Feed<I> {
         worker: usize,
         at: &mut usize,
     ) -> Poll<Option<(usize, I::Item)>> {
+        // However ready the work is, the thread and a cancellation have their turn.
+        let turn = ready!(poll_proceed(cx));
         let mut source = self.0.lock();
         if source.over {
             return Poll::Ready(None);
@@ -68,6 +71,7 @@ impl<I: Iterator> Feed<I> {
         if let Some(item) = source.items.next() {
             source.over = false;
             source.next = place + 1;
+            turn.made_progress();
             return Poll::Ready(Some((place, item)));
         }
         // Those at the horizon are to find the end, too.
