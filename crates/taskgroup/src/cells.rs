@@ -15,11 +15,11 @@ use tokio::task::AbortHandle;
 pub(crate) struct Cells(Mutex<Table>);
 
 struct Table {
-    cells: Vec<Cell>,
+    nodes: Vec<Weak<Node>>,
+    /// As many as nodes, until they are used. None where a task must not be dropped from outside.
+    aborts: Vec<Option<AbortHandle>>,
     /// How many the last sweep left.
     swept: usize,
-    /// What was aborted, for its memory.
-    spent: Vec<AbortHandle>,
     stage: Stage,
 }
 
@@ -32,44 +32,40 @@ enum Stage {
     Over,
 }
 
-struct Cell {
-    node: Weak<Node>,
-    /// None where a task must not be dropped from outside, or was.
-    abort: Option<AbortHandle>,
-}
-
 /// A table no longer than this is not worth a sweep.
 const SWEEP_MIN: usize = 32;
 
 impl Cells {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Table {
-            cells: Vec::new(),
+            nodes: Vec::new(),
+            aborts: Vec::new(),
             swept: 0,
-            spent: Vec::new(),
             stage: Stage::Open,
         }))
     }
 
     /// Takes in a task that was just spawned, and gives some memory back from time to time.
-    pub(crate) fn keep(&self, node: &Arc<Node>, mut abort: Option<AbortHandle>) {
+    pub(crate) fn keep(&self, node: &Arc<Node>, abort: Option<AbortHandle>) {
         let node = Arc::downgrade(node);
         let mut table = self.0.lock();
-        if table.stage == Stage::Over {
-            return;
-        }
-        // The group was aborted between the spawn and this.
-        let late = match table.stage {
-            Stage::Aborted => abort.take(),
-            _ => None,
-        };
-        if table.cells.len() > SWEEP_MIN.max(2 * table.swept) {
-            table.sweep();
-        }
-        table.cells.push(Cell { node, abort });
-        drop(table);
-        if let Some(late) = late {
-            late.abort();
+        match table.stage {
+            Stage::Open => {
+                if table.nodes.len() > SWEEP_MIN.max(2 * table.swept) {
+                    table.sweep();
+                }
+                table.nodes.push(node);
+                table.aborts.push(abort);
+            }
+            Stage::Aborted => {
+                table.nodes.push(node);
+                drop(table);
+                // The group was aborted between the spawn and this.
+                if let Some(abort) = abort {
+                    abort.abort();
+                }
+            }
+            Stage::Over => {}
         }
     }
 
@@ -79,24 +75,24 @@ impl Cells {
         if table.stage == Stage::Open {
             table.stage = Stage::Aborted;
         }
-        let handles = table.cells.iter_mut().map(|cell| cell.abort.take());
-        let handles: Vec<_> = handles.flatten().collect();
+        let aborts = take(&mut table.aborts);
         drop(table);
         // Without the lock: on a runtime that is gone, this may drop the task here.
-        for handle in &handles {
-            handle.abort();
+        for abort in aborts.iter().flatten() {
+            abort.abort();
         }
         let mut table = self.0.lock();
-        if table.stage != Stage::Over {
-            table.spent = handles;
+        if table.stage == Stage::Aborted {
+            // For their memory.
+            table.aborts = aborts;
         }
     }
 
     /// The nodes of the tasks that have not ended.
     pub(crate) fn living(&self) -> Vec<Arc<Node>> {
         let table = self.0.lock();
-        let mut living = Vec::with_capacity(table.cells.len());
-        living.extend(table.cells.iter().filter_map(|cell| cell.node.upgrade()));
+        let mut living = Vec::with_capacity(table.nodes.len());
+        living.extend(table.nodes.iter().filter_map(Weak::upgrade));
         drop(table);
         living.retain(|node| !node.has_ended());
         living
@@ -106,7 +102,7 @@ impl Cells {
     /// number has halved.
     pub(crate) fn thin_out(&self, living: usize) {
         let mut table = self.0.lock();
-        if table.cells.len() > SWEEP_MIN + 4 * living {
+        if table.stage == Stage::Open && table.nodes.len() > SWEEP_MIN + 4 * living {
             table.sweep();
         }
     }
@@ -115,7 +111,7 @@ impl Cells {
     pub(crate) fn clear(&self) {
         let mut table = self.0.lock();
         table.stage = Stage::Over;
-        let spare = (take(&mut table.cells), take(&mut table.spent));
+        let spare = (take(&mut table.nodes), take(&mut table.aborts));
         drop(table);
         drop(spare);
     }
@@ -125,20 +121,26 @@ impl Table {
     /// What is dropped here is memory alone: of a node without handles, and of a task that has neither
     /// future nor waker.
     fn sweep(&mut self) {
-        self.cells.retain(Cell::is_alive);
-        self.swept = self.cells.len();
-        if self.cells.capacity() > 8 * self.swept.max(SWEEP_MIN) {
-            self.cells.shrink_to(2 * self.swept);
+        let Self { nodes, aborts, .. } = self;
+        let mut kept = 0;
+        for at in 0..nodes.len() {
+            let is_alive = match &aborts[at] {
+                Some(abort) => !abort.is_finished(),
+                None => nodes[at].strong_count() > 0,
+            };
+            if is_alive {
+                nodes.swap(kept, at);
+                aborts.swap(kept, at);
+                kept += 1;
+            }
         }
-    }
-}
-
-impl Cell {
-    fn is_alive(&self) -> bool {
-        match &self.abort {
-            Some(abort) => !abort.is_finished(),
-            None => self.node.strong_count() > 0,
+        nodes.truncate(kept);
+        aborts.truncate(kept);
+        if nodes.capacity() > 8 * kept.max(SWEEP_MIN) {
+            nodes.shrink_to(2 * kept);
+            aborts.shrink_to(2 * kept);
         }
+        self.swept = kept;
     }
 }
 
@@ -185,7 +187,7 @@ mod tests {
         cells.keep(&node, None);
         cells.abort();
         let table = cells.0.lock();
-        assert!(table.cells.is_empty() && table.spent.is_empty());
+        assert!(table.nodes.is_empty() && table.aborts.is_empty());
     }
 
     #[tokio::test]
@@ -211,7 +213,8 @@ mod tests {
             cells.keep(&node(), None);
         }
         let table = cells.0.lock();
-        assert!(table.cells.len() <= 2 * SWEEP_MIN && table.cells.capacity() <= 8 * SWEEP_MIN);
+        assert!(table.nodes.len() <= 2 * SWEEP_MIN && table.nodes.capacity() <= 8 * SWEEP_MIN);
+        assert_eq!(table.nodes.len(), table.aborts.len());
         drop(table);
         assert_eq!(cells.living().len(), 1);
     }
