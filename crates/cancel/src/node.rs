@@ -21,13 +21,12 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use shibuya_waitlist::WaitList;
 use shibuya_waitlist::primitives::{AtomicU32, Mutex};
+use shibuya_waitlist::{Latch, WaitList};
 use tokio_util::sync::CancellationToken;
 
 use crate::Reason;
 use crate::bound::Bound;
-use crate::cancelled::Fired;
 use crate::lineage;
 use crate::reason::OTHER;
 use crate::role::Role;
@@ -58,7 +57,7 @@ struct Rare {
     children: Vec<Weak<Node>>,
     /// How many children the last sweep left.
     swept: usize,
-    waiters: Option<Arc<WaitList<Fired>>>,
+    waiters: Option<Arc<WaitList<Latch<()>>>>,
     token: Option<CancellationToken>,
 }
 
@@ -293,7 +292,7 @@ impl Node {
         drop(local);
         if first {
             if let Some(waiters) = waiters {
-                waiters.lock().fire();
+                waiters.lock().open(());
             }
             if let Some(token) = token {
                 token.cancel();
@@ -413,14 +412,19 @@ impl Node {
     }
 
     /// Where those who wait for the cancellation stand in line.
-    pub(crate) fn waiters(self: &Arc<Self>) -> Arc<WaitList<Fired>> {
+    pub(crate) fn waiters(self: &Arc<Self>) -> Arc<WaitList<Latch<()>>> {
         self.attach();
         let mut local = self.local.lock();
         let fired = self.is_cancelled();
         let waiters = &mut local.rare.get_or_insert_default().waiters;
-        waiters
-            .get_or_insert_with(|| Arc::new(WaitList::new(Fired::new(fired))))
-            .clone()
+        let waiters = waiters.get_or_insert_with(|| {
+            let mut latch = Latch::new();
+            if fired {
+                latch.open(());
+            }
+            Arc::new(WaitList::new(latch))
+        });
+        waiters.clone()
     }
 
     /// A token that is cancelled with this node.
