@@ -1,5 +1,4 @@
 use std::borrow::Borrow;
-use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::hash::Hash;
@@ -8,8 +7,9 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use shibuya_waitlist::primitives::Mutex;
 use shibuya_waitlist::{Serve, Wait, WaitList};
+
+use crate::lines::{Lines, Place};
 
 /// A lock for each key: those who want the same key take turns, others don't meet.
 ///
@@ -39,11 +39,8 @@ use shibuya_waitlist::{Serve, Wait, WaitList};
 /// # }
 /// ```
 pub struct KeyedMutex<K> {
-    lines: Mutex<HashMap<K, Arc<Line>>>,
+    lines: Lines<K, Free>,
 }
-
-/// Those who want one key.
-type Line = WaitList<Free>;
 
 /// Whether nobody holds it.
 struct Free(bool);
@@ -65,7 +62,7 @@ impl<K: Hash + Eq + Clone> KeyedMutex<K> {
     /// No key is locked.
     pub fn new() -> Self {
         Self {
-            lines: Mutex::new(HashMap::new()),
+            lines: Lines::new(),
         }
     }
 
@@ -84,7 +81,7 @@ impl<K: Hash + Eq + Clone> KeyedMutex<K> {
 
     /// Holds `key` if nobody does, or waits for it.
     pub fn try_lock(&self, key: K) -> Option<KeyedGuard<'_, K>> {
-        let place = Place::new(self, key);
+        let place = Place::new(&self.lines, key, || Free(true));
         let taken = place.line().try_acquire(());
         // A place that holds nothing just goes.
         taken.is_ok().then(|| KeyedGuard { place })
@@ -96,13 +93,13 @@ impl<K: Hash + Eq + Clone> KeyedMutex<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let line = self.lines.lock().get(key).cloned();
+        let line = self.lines.get(key);
         line.is_some_and(|line| !line.lock().0)
     }
 
     /// How many keys are held, or waited for.
     pub fn len(&self) -> usize {
-        self.lines.lock().len()
+        self.lines.len()
     }
 
     /// Whether no key is held.
@@ -120,60 +117,8 @@ impl<K: Hash + Eq + Clone> Default for KeyedMutex<K> {
 impl<K> fmt::Debug for KeyedMutex<K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyedMutex")
-            .field("keys", &self.lines.lock().len())
+            .field("keys", &self.lines.len())
             .finish()
-    }
-}
-
-/// A share in a key's line, which goes with the last one.
-struct Place<'a, K: Hash + Eq> {
-    mutex: &'a KeyedMutex<K>,
-    key: K,
-    /// `None` only within `drop`.
-    line: Option<Arc<Line>>,
-}
-
-impl<'a, K: Hash + Eq + Clone> Place<'a, K> {
-    fn new(mutex: &'a KeyedMutex<K>, key: K) -> Self {
-        let mut lines = mutex.lines.lock();
-        let line = match lines.get(&key) {
-            Some(line) => line.clone(),
-            None => {
-                let line = Arc::new(Line::new(Free(true)));
-                lines.insert(key.clone(), line.clone());
-                line
-            }
-        };
-        drop(lines);
-        let line = Some(line);
-        Self { mutex, key, line }
-    }
-}
-
-impl<K: Hash + Eq> Place<'_, K> {
-    fn line(&self) -> &Arc<Line> {
-        self.line
-            .as_ref()
-            .expect("a place has its line until it drops")
-    }
-}
-
-impl<K: Hash + Eq> Drop for Place<'_, K> {
-    fn drop(&mut self) {
-        // Shares are made and given up under the lock, so that one of them is known to be the last.
-        let mut lines = self.mutex.lines.lock();
-        self.line = None;
-        let is_last = |line: &Arc<Line>| Arc::strong_count(line) == 1;
-        if lines.get(&self.key).is_some_and(is_last) {
-            let entry = lines.remove_entry(&self.key);
-            if lines.capacity() > 64 && lines.len() < lines.capacity() / 8 {
-                let room = 2 * lines.len();
-                lines.shrink_to(room);
-            }
-            drop(lines);
-            // A key's destructor may come back here.
-            drop(entry);
-        }
     }
 }
 
@@ -186,7 +131,7 @@ pub struct KeyedLock<'a, K: Hash + Eq> {
 enum Stage<'a, K: Hash + Eq> {
     New(&'a KeyedMutex<K>, K),
     /// The wait goes before the place, whose share is the last to be given up.
-    Waiting(Wait<Arc<Line>>, Place<'a, K>),
+    Waiting(Wait<Arc<WaitList<Free>>>, Place<'a, K, Free>),
     Done,
 }
 
@@ -196,7 +141,7 @@ impl<'a, K: Hash + Eq + Clone> Future for KeyedLock<'a, K> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (place, mut wait) = match replace(&mut self.stage, Stage::Done) {
             Stage::New(mutex, key) => {
-                let place = Place::new(mutex, key);
+                let place = Place::new(&mutex.lines, key, || Free(true));
                 let wait = Wait::new(place.line().clone(), ());
                 (place, wait)
             }
@@ -226,13 +171,13 @@ impl<K: Hash + Eq> fmt::Debug for KeyedLock<'_, K> {
 /// Holds a key of a [`KeyedMutex`] until it drops; then the next in line has it.
 #[must_use = "the key is free again as soon as its guard drops"]
 pub struct KeyedGuard<'a, K: Hash + Eq> {
-    place: Place<'a, K>,
+    place: Place<'a, K, Free>,
 }
 
 impl<K: Hash + Eq> KeyedGuard<'_, K> {
     /// The key.
     pub fn key(&self) -> &K {
-        &self.place.key
+        self.place.key()
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use shibuya_sync::{
     Arrival, Barrier, BarrierWait, Broken, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex,
+    SingleFlight,
 };
 use shibuya_testkit::{Ending, Report, cancel_at_every_poll};
 use tokio::task::yield_now;
@@ -121,6 +122,40 @@ async fn a_key_goes_to_the_next() {
         async |locks, _ending| {
             drop(locks.lock(1).await);
             assert!(locks.is_empty());
+        },
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test]
+async fn a_call_goes_to_the_next_who_waits() {
+    let report = cancel_at_every_poll(
+        "SingleFlight::run",
+        async || {
+            let flights = Arc::new(SingleFlight::new());
+            let (leads, follows) = (flights.clone(), flights.clone());
+            let future = async move {
+                let first = leads.run(1, || async {
+                    yield_now().await;
+                    "here"
+                });
+                first.await
+            };
+            let neighbour = tokio::spawn(async move {
+                follows
+                    .run(1, || async {
+                        yield_now().await;
+                        "there"
+                    })
+                    .await
+            });
+            ((flights, neighbour), future)
+        },
+        async |(flights, neighbour), _ending| {
+            let result = neighbour.await.unwrap();
+            assert!(result == "here" || result == "there");
+            assert!(flights.is_empty());
+            assert_eq!(flights.run(1, || async { "again" }).await, "again");
         },
     );
     really_waited(report.await);

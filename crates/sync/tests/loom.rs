@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 
 use loom::future::block_on;
 use loom::thread;
-use shibuya_sync::{Barrier, Broken, Event, KeyedMutex};
+use shibuya_sync::{Barrier, Broken, Event, KeyedMutex, SingleFlight};
 
 /// All orders with up to three preemptions: the rest take minutes.
 fn bounded(model: impl Fn() + Send + Sync + 'static) {
@@ -106,5 +106,34 @@ fn one_gives_up_a_key_while_it_is_handed_over() {
         drop(block_on(locks.lock(1)));
         task.join().unwrap();
         assert!(locks.is_empty());
+    });
+}
+
+#[test]
+fn two_ask_for_a_key() {
+    bounded(|| {
+        let flights = Arc::new(SingleFlight::new());
+        let other = flights.clone();
+        let task = thread::spawn(move || block_on(other.run(1, || async { "there" })));
+        let here = block_on(flights.run(1, || async { "here" }));
+        let there = task.join().unwrap();
+        assert!(here == "here" || here == there);
+        assert!(flights.is_empty());
+    });
+}
+
+#[test]
+fn one_gives_up_its_call_while_another_asks() {
+    bounded(|| {
+        let flights = Arc::new(SingleFlight::new());
+        let other = flights.clone();
+        let task = thread::spawn(move || {
+            let mut run = Box::pin(other.run(1, std::future::pending));
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = run.as_mut().poll(&mut cx);
+        });
+        assert_eq!(block_on(flights.run(1, || async { 7 })), 7);
+        task.join().unwrap();
+        assert!(flights.is_empty());
     });
 }

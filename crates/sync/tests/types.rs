@@ -5,7 +5,7 @@ use std::panic::UnwindSafe;
 
 use shibuya_sync::{
     Arrival, Barrier, BarrierWait, Broken, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex,
-    Party,
+    Party, SingleFlight,
 };
 use static_assertions::assert_impl_all;
 
@@ -19,6 +19,7 @@ assert_impl_all!(Broken: Send, Sync, Copy, std::error::Error);
 assert_impl_all!(KeyedMutex<String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedLock<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedGuard<'static, String>: Send, Sync, Unpin);
+assert_impl_all!(SingleFlight<String, Vec<u8>>: Send, Sync, Unpin);
 
 #[test]
 fn an_event_is_a_few_words() {
