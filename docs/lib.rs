@@ -16,5 +16,8 @@ mod en_tasks_and_groups {}
 #[doc = include_str!("src/en/deadlines-and-cancellation.md")]
 mod en_deadlines_and_cancellation {}
 
+#[doc = include_str!("src/en/locks-and-signals.md")]
+mod en_locks_and_signals {}
+
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}

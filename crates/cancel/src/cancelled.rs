@@ -3,7 +3,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use shibuya_waitlist::{Serve, Wait, WaitList};
+use shibuya_waitlist::{Latch, Wait, WaitList};
 
 use crate::node::Node;
 use crate::{Cancelled, Reason, ambient};
@@ -50,7 +50,7 @@ pub fn cancelled() -> UntilCancelled {
 #[must_use = "futures do nothing unless polled"]
 pub struct UntilCancelled {
     scope: Option<Arc<Node>>,
-    wait: Option<Wait<Arc<WaitList<Fired>>>>,
+    wait: Option<Wait<Arc<WaitList<Latch<()>>>>>,
 }
 
 impl UntilCancelled {
@@ -114,29 +114,4 @@ pub fn check() -> Result<(), Cancelled> {
 #[cold]
 fn refuse(scope: &Node) -> Cancelled {
     Cancelled::new(scope.reason().unwrap_or(Reason::Requested))
-}
-
-/// What the line of waiters waits for: a bell that rings once and for all.
-#[derive(Debug)]
-pub(crate) struct Fired(bool);
-
-impl Fired {
-    pub(crate) fn new(fired: bool) -> Self {
-        Self(fired)
-    }
-
-    pub(crate) fn fire(&mut self) {
-        self.0 = true;
-    }
-}
-
-impl Serve for Fired {
-    type Request = ();
-    type Grant = ();
-
-    fn try_serve(&mut self, (): &mut ()) -> Option<()> {
-        self.0.then_some(())
-    }
-
-    fn take_back(&mut self, (): ()) {}
 }

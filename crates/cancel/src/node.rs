@@ -21,13 +21,12 @@ use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
-use shibuya_waitlist::WaitList;
 use shibuya_waitlist::primitives::{AtomicU32, Mutex};
+use shibuya_waitlist::{Latch, WaitList};
 use tokio_util::sync::CancellationToken;
 
 use crate::Reason;
 use crate::bound::Bound;
-use crate::cancelled::Fired;
 use crate::lineage;
 use crate::reason::OTHER;
 use crate::role::Role;
@@ -58,14 +57,14 @@ struct Rare {
     children: Vec<Weak<Node>>,
     /// How many children the last sweep left.
     swept: usize,
-    waiters: Option<Arc<WaitList<Fired>>>,
+    waiters: Option<Arc<WaitList<Latch<()>>>>,
     token: Option<CancellationToken>,
 }
 
 /// Who is to act on a cancellation, once all nodes inside know of it.
 #[derive(Default)]
 struct Audience {
-    waiters: Option<Arc<WaitList<Fired>>>,
+    waiters: Option<Arc<WaitList<Latch<()>>>>,
     token: Option<CancellationToken>,
     driver: Option<Waker>,
     /// What runs in the leaves, if the node is an owner's.
@@ -293,7 +292,7 @@ impl Node {
     /// Lets those act who were told of.
     fn announce(&self, audience: Audience) {
         if let Some(waiters) = audience.waiters {
-            waiters.lock().fire();
+            waiters.lock().open(());
         }
         if let Some(token) = audience.token {
             token.cancel();
@@ -456,14 +455,19 @@ impl Node {
     }
 
     /// Where those who wait for the cancellation stand in line.
-    pub(crate) fn waiters(self: &Arc<Self>) -> Arc<WaitList<Fired>> {
+    pub(crate) fn waiters(self: &Arc<Self>) -> Arc<WaitList<Latch<()>>> {
         self.attach();
         let mut local = self.local.lock();
         let fired = self.is_cancelled();
         let waiters = &mut local.rare.get_or_insert_default().waiters;
-        waiters
-            .get_or_insert_with(|| Arc::new(WaitList::new(Fired::new(fired))))
-            .clone()
+        let waiters = waiters.get_or_insert_with(|| {
+            let mut latch = Latch::new();
+            if fired {
+                latch.open(());
+            }
+            Arc::new(WaitList::new(latch))
+        });
+        waiters.clone()
     }
 
     /// A token that is cancelled with this node.

@@ -3,6 +3,7 @@
 
 mod error;
 mod guard;
+mod latch;
 mod list;
 #[doc(hidden)]
 pub mod primitives;
@@ -13,6 +14,7 @@ mod wake;
 
 pub use error::{Closed, TryError};
 pub use guard::Guard;
+pub use latch::Latch;
 pub use list::WaitList;
 pub use serve::Serve;
 pub use wait::{List, Wait};

@@ -1,0 +1,139 @@
+//! The hand-overs, in every order in which threads can meet:
+//! `RUSTFLAGS="--cfg shibuya_loom" cargo test --release -p shibuya-sync --test loom`
+#![cfg(shibuya_loom)]
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+
+use loom::future::block_on;
+use loom::thread;
+use shibuya_sync::{Barrier, Broken, Event, KeyedMutex, SingleFlight};
+
+/// All orders with up to three preemptions: the rest take minutes.
+fn bounded(model: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(3);
+    builder.check(model);
+}
+
+#[test]
+fn who_waits_for_an_event_is_let_through() {
+    bounded(|| {
+        let event = Arc::new(Event::new());
+        let other = event.clone();
+        let setter = thread::spawn(move || other.set());
+        block_on(event.wait());
+        assert!(setter.join().unwrap() && event.is_set());
+    });
+}
+
+#[test]
+fn an_event_that_is_cleared_at_once_lets_those_through_who_waited() {
+    bounded(|| {
+        let event = Arc::new(Event::new());
+        let mut wait = Box::pin(event.wait());
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(wait.as_mut().poll(&mut cx).is_pending());
+        let other = event.clone();
+        let pulse = thread::spawn(move || {
+            other.set();
+            other.clear();
+        });
+        block_on(wait);
+        pulse.join().unwrap();
+    });
+}
+
+#[test]
+fn two_meet_at_a_barrier() {
+    bounded(|| {
+        let barrier = Arc::new(Barrier::new(2));
+        let other = barrier.clone();
+        let task = thread::spawn(move || block_on(other.wait()).unwrap());
+        let here = block_on(barrier.wait()).unwrap();
+        let there = task.join().unwrap();
+        assert_eq!(here.index() + there.index(), 1);
+    });
+}
+
+#[test]
+fn one_gives_up_while_the_other_comes() {
+    bounded(|| {
+        let barrier = Arc::new(Barrier::new(2));
+        let other = barrier.clone();
+        let task = thread::spawn(move || block_on(other.wait()));
+        let gave_up = {
+            let mut wait = pin!(barrier.wait());
+            let mut cx = Context::from_waker(Waker::noop());
+            wait.as_mut().poll(&mut cx).is_pending()
+        };
+        // Alone it can't have come through, and it is not waited for.
+        let there = task.join().unwrap();
+        if !gave_up {
+            assert!(there.is_ok());
+        } else if there.is_err() {
+            assert_eq!(there, Err(Broken));
+            assert!(barrier.is_broken());
+        }
+    });
+}
+
+#[test]
+fn one_holds_a_key_at_a_time_and_the_last_one_takes_it_along() {
+    bounded(|| {
+        let locks = Arc::new(KeyedMutex::new());
+        let other = locks.clone();
+        let task = thread::spawn(move || drop(block_on(other.lock(1))));
+        drop(block_on(locks.lock(1)));
+        task.join().unwrap();
+        assert!(locks.is_empty());
+    });
+}
+
+#[test]
+fn one_gives_up_a_key_while_it_is_handed_over() {
+    bounded(|| {
+        let locks = Arc::new(KeyedMutex::new());
+        let held = locks.try_lock(1).expect("it is free");
+        let other = locks.clone();
+        let task = thread::spawn(move || {
+            let mut wait = pin!(other.lock(1));
+            let mut cx = Context::from_waker(Waker::noop());
+            drop(wait.as_mut().poll(&mut cx));
+        });
+        drop(held);
+        drop(block_on(locks.lock(1)));
+        task.join().unwrap();
+        assert!(locks.is_empty());
+    });
+}
+
+#[test]
+fn two_ask_for_a_key() {
+    bounded(|| {
+        let flights = Arc::new(SingleFlight::new());
+        let other = flights.clone();
+        let task = thread::spawn(move || block_on(other.run(1, || async { "there" })));
+        let here = block_on(flights.run(1, || async { "here" }));
+        let there = task.join().unwrap();
+        assert!(here == "here" || here == there);
+        assert!(flights.is_empty());
+    });
+}
+
+#[test]
+fn one_gives_up_its_call_while_another_asks() {
+    bounded(|| {
+        let flights = Arc::new(SingleFlight::new());
+        let other = flights.clone();
+        let task = thread::spawn(move || {
+            let mut run = Box::pin(other.run(1, std::future::pending));
+            let mut cx = Context::from_waker(Waker::noop());
+            let _ = run.as_mut().poll(&mut cx);
+        });
+        assert_eq!(block_on(flights.run(1, || async { 7 })), 7);
+        task.join().unwrap();
+        assert!(flights.is_empty());
+    });
+}
