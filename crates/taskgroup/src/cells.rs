@@ -111,9 +111,10 @@ impl Cells {
     pub(crate) fn clear(&self) {
         let mut table = self.0.lock();
         table.stage = Stage::Over;
-        let spare = (take(&mut table.nodes), take(&mut table.aborts));
+        let (nodes, aborts) = (take(&mut table.nodes), take(&mut table.aborts));
         drop(table);
-        drop(spare);
+        // In the order in which they were allocated.
+        nodes.into_iter().zip(aborts).for_each(drop);
     }
 }
 
