@@ -5,11 +5,13 @@ mod barrier;
 mod event;
 mod keyed;
 mod lines;
+pub mod queue;
 mod single_flight;
 
 pub use barrier::{Arrival, Barrier, BarrierWait, Broken, Party};
 pub use event::{Event, EventWait};
 pub use keyed::{KeyedGuard, KeyedLock, KeyedMutex};
+pub use queue::Queue;
 pub use single_flight::SingleFlight;
 
 // What needs no other, in one place with it.

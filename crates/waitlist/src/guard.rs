@@ -9,8 +9,8 @@ use crate::primitives::MutexGuard;
 
 /// The locked state of a [`WaitList`], from [`WaitList::lock`].
 ///
-/// Dropping it serves the waiters from the head for as long as [`Serve::try_serve`] succeeds, unlocks the list, and wakes
-/// those who were served; 32 at a time, so that the lock is never held for long. It does so while unwinding too: what was
+/// Dropping it serves the waiters from the head of each lane for as long as [`Serve::try_serve`] succeeds, unlocks the list,
+/// and wakes those who were served; 32 at a time, so that the lock is never held for long. It does so while unwinding too: what was
 /// released before a panic reaches those who wait for it.
 ///
 /// # Panics
@@ -35,7 +35,25 @@ impl<'a, S: Serve> Guard<'a, S> {
     /// Closes the list together with what else happens under this lock. See [`WaitList::close`].
     // An associated function, as on all smart pointers, so as not to hide a method of the state.
     pub fn close(this: &mut Self) {
-        this.core().close();
+        for lane in 0..S::LANES {
+            this.core().close(lane);
+        }
+    }
+
+    /// Closes one lane: who waits in it, or comes to it later, is refused and gets the request back. The others stay open.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[track_caller]
+    pub fn close_lane(this: &mut Self, lane: usize) {
+        assert!(lane < S::LANES, "there is no lane {lane}, but {}", S::LANES);
+        this.core().close(lane);
+    }
+
+    /// How many wait in one lane now. Those who were served and haven't looked yet don't count.
+    pub fn waiting(this: &Self, lane: usize) -> usize {
+        this.core.as_ref().expect(LOCKED).waiting_in(lane)
     }
 
     pub(crate) fn core(&mut self) -> &mut Core<S> {
@@ -48,29 +66,35 @@ const LOCKED: &str = "a guard holds the lock until it is dropped";
 impl<S: Serve> Deref for Guard<'_, S> {
     type Target = S;
 
+    #[inline]
     fn deref(&self) -> &S {
         &self.core.as_ref().expect(LOCKED).state
     }
 }
 
 impl<S: Serve> DerefMut for Guard<'_, S> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut S {
         &mut self.core().state
     }
 }
 
 impl<S: Serve> Drop for Guard<'_, S> {
+    #[inline]
     fn drop(&mut self) {
         let core = self.core.take().expect(LOCKED);
-        if core.waiting() == 0 {
-            return;
+        if core.waiting() > 0 {
+            serve(self.list, core);
         }
-        if thread::panicking() {
-            // The hook has reported it already; there is nothing to do with the payload.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.list.serve(core)));
-        } else {
-            self.list.serve(core);
-        }
+    }
+}
+
+fn serve<S: Serve>(list: &WaitList<S>, core: MutexGuard<'_, Core<S>>) {
+    if thread::panicking() {
+        // The hook has reported it already; there is nothing to do with the payload.
+        let _ = catch_unwind(AssertUnwindSafe(|| list.serve(core)));
+    } else {
+        list.serve(core);
     }
 }
 

@@ -3,21 +3,22 @@ use std::mem;
 use std::task::Waker;
 
 use crate::primitives::{Mutex, MutexGuard};
-use crate::slab::{Slab, Ticket};
+use crate::slab::{LANES_MAX, Slab, Ticket};
 use crate::wake::WakeBatch;
 use crate::{Closed, Guard, Serve, TryError, Wait};
 
-/// A FIFO list of waiting tasks around a state that serves them. See the [crate's documentation](crate) for a program.
+/// A list of waiting tasks around a state that serves them, FIFO in each of its [lanes](Serve::LANES), of which there is one
+/// unless the state says otherwise. See the [crate's documentation](crate) for a program.
 ///
 /// Dropping the list drops the state. Waiters borrow the list or share it, so none is left then.
 pub struct WaitList<S: Serve> {
     core: Mutex<Core<S>>,
 }
 
-/// What the lock protects. Invariant whenever it is free: the head, if any, can't be served by the state as it is.
+/// What the lock protects. Invariant whenever it is free: no lane's head can be served by the state as it is.
 pub(crate) struct Core<S: Serve> {
     pub(crate) state: S,
-    closed: bool,
+    closed: [bool; LANES_MAX],
     /// Allocated by the first waiter, so that an idle list is a few words.
     waiters: Option<Box<Waiters<S>>>,
 }
@@ -54,10 +55,11 @@ impl<S: Serve> WaitList<S> {
     /// An open list around `state`, with nobody waiting. Doesn't allocate.
     #[cfg(not(shibuya_loom))]
     pub const fn new(state: S) -> Self {
+        const { assert!(S::LANES >= 1 && S::LANES <= LANES_MAX) };
         Self {
             core: Mutex::new(Core {
                 state,
-                closed: false,
+                closed: [false; LANES_MAX],
                 waiters: None,
             }),
         }
@@ -69,31 +71,33 @@ impl<S: Serve> WaitList<S> {
         Self {
             core: Mutex::new(Core {
                 state,
-                closed: false,
+                closed: [false; LANES_MAX],
                 waiters: None,
             }),
         }
     }
 
-    /// Locks the state. When the guard drops, waiters are served from the head for as long as the state allows,
+    /// Locks the state. When the guard drops, waiters are served from the head of each lane for as long as the state allows,
     /// the list is unlocked, and then they are woken.
     ///
     /// Blocks the thread while another holds the lock. Whoever holds the guard must let go of it before anything else with
     /// this list: locking it again, or polling or dropping one of its waiters, deadlocks.
+    #[inline]
     pub fn lock(&self) -> Guard<'_, S> {
         Guard::new(self, self.core.lock())
     }
 
-    /// Serves the request at once or not at all. Never passes a waiter.
+    /// Serves the request at once or not at all. Never passes a waiter in its lane.
     ///
     /// # Errors
     ///
-    /// [`TryError::Busy`] if others wait or the state refuses, [`TryError::Closed`] if the list is closed. Both hand the
-    /// request back.
+    /// [`TryError::Busy`] if others wait in its lane or the state refuses, [`TryError::Closed`] if the lane is closed. Both
+    /// hand the request back.
     pub fn try_acquire(&self, mut request: S::Request) -> Result<S::Grant, TryError<S::Request>> {
-        let admission = self.core.lock().admit(&mut request);
+        let mut core = self.core.lock();
+        let admission = core.admit(&mut request);
         match admission {
-            Admission::Served(grant) => Ok(grant),
+            Admission::Served(grant) => Ok(self.admitted(core, grant)),
             Admission::Busy => Err(TryError::Busy(request)),
             Admission::Closed => Err(TryError::Closed(request)),
         }
@@ -110,9 +114,9 @@ impl<S: Serve> WaitList<S> {
         Guard::close(&mut self.lock());
     }
 
-    /// Whether the list was closed.
+    /// Whether the list was closed, in all its lanes.
     pub fn is_closed(&self) -> bool {
-        self.core.lock().closed
+        self.core.lock().is_closed()
     }
 
     /// How many wait now. Those who were served and haven't looked yet don't count.
@@ -129,10 +133,24 @@ impl<S: Serve> WaitList<S> {
         self.core.lock()
     }
 
+    /// The end of an admission. What one lane got may be what another waits for: a value that was put, the room of one that
+    /// was taken.
+    pub(crate) fn admitted(&self, core: MutexGuard<'_, Core<S>>, grant: S::Grant) -> S::Grant {
+        if S::LANES == 1 {
+            return grant;
+        }
+        let unseen = Unseen {
+            list: self,
+            grant: Some(grant),
+        };
+        self.serve(core);
+        unseen.into_grant()
+    }
+
     /// Settles waiters from the head for as long as it goes, and wakes them batch by batch, always with the lock free.
     pub(crate) fn serve<'a>(&'a self, mut core: MutexGuard<'a, Core<S>>) {
-        // Most unlocks end here: the head can't be served yet.
-        if let Some(first) = core.settle_head() {
+        // Most unlocks end here: no head can be served yet.
+        if let Some(first) = core.settle_next() {
             self.serve_on(core, first);
         }
     }
@@ -143,7 +161,7 @@ impl<S: Serve> WaitList<S> {
         let mut core = core;
         loop {
             while !served.is_full() {
-                match core.settle_head() {
+                match core.settle_next() {
                     Some(waker) => served.push(waker),
                     None => break,
                 }
@@ -171,20 +189,30 @@ impl<S: Serve> WaitList<S> {
 }
 
 impl<S: Serve> Core<S> {
+    #[inline]
     pub(crate) fn waiting(&self) -> usize {
         self.waiters.as_ref().map_or(0, |waiters| waiters.linked())
     }
 
-    pub(crate) fn close(&mut self) {
-        self.closed = true;
+    fn is_closed(&self) -> bool {
+        self.closed[..S::LANES].iter().all(|&closed| closed)
     }
 
-    /// What a newcomer gets: nobody passes those who wait.
+    pub(crate) fn waiting_in(&self, lane: usize) -> usize {
+        self.waiters.as_ref().map_or(0, |waiters| waiters.len(lane))
+    }
+
+    pub(crate) fn close(&mut self, lane: usize) {
+        self.closed[lane] = true;
+    }
+
+    /// What a newcomer gets: nobody passes those who wait in its lane.
     pub(crate) fn admit(&mut self, request: &mut S::Request) -> Admission<S::Grant> {
-        if self.closed {
+        let lane = S::lane(request);
+        if self.closed[lane] {
             return Admission::Closed;
         }
-        if self.waiting() > 0 {
+        if self.waiting_in(lane) > 0 {
             return Admission::Busy;
         }
         match self.state.try_serve(request) {
@@ -195,18 +223,22 @@ impl<S: Serve> Core<S> {
 
     pub(crate) fn enqueue(&mut self, request: S::Request, waker: Waker) -> Ticket {
         let waiters = self.waiters.get_or_insert_with(|| Box::new(Slab::new()));
-        waiters.push_back(Waiter {
-            request,
-            status: Status::Waiting(waker),
-        })
+        let lane = S::lane(&request);
+        let status = Status::Waiting(waker);
+        waiters.push_back(lane, Waiter { request, status })
     }
 
-    /// Settles the head, if it can be. The caller calls the waker after unlocking.
-    fn settle_head(&mut self) -> Option<Waker> {
+    /// Settles a lane's head, if there is one that can be. The caller calls the waker after unlocking.
+    fn settle_next(&mut self) -> Option<Waker> {
+        // To serve one lane may be what lets an earlier one be served, so each round asks all.
+        (0..S::LANES).find_map(|lane| self.settle_head(lane))
+    }
+
+    fn settle_head(&mut self, lane: usize) -> Option<Waker> {
         let waiters = self.waiters.as_deref_mut()?;
-        let head = waiters.front()?;
+        let head = waiters.front(lane)?;
         let waiter = waiters.get_mut(head);
-        let status = if self.closed {
+        let status = if self.closed[lane] {
             Status::Refused
         } else {
             Status::Granted(self.state.try_serve(&mut waiter.request)?)
@@ -214,7 +246,7 @@ impl<S: Serve> Core<S> {
         let Status::Waiting(waker) = mem::replace(&mut waiter.status, status) else {
             unreachable!("only waiting entries are linked");
         };
-        waiters.unlink(head);
+        waiters.unlink(lane, head);
         Some(waker)
     }
 
@@ -235,8 +267,10 @@ impl<S: Serve> Core<S> {
     /// Removes a waiter, wherever it stands.
     pub(crate) fn leave(&mut self, ticket: Ticket) -> Left<S> {
         let waiters = self.waiters.as_deref_mut().expect(OCCUPIED);
-        if let Status::Waiting(_) = waiters.get_mut(ticket).status {
-            waiters.unlink(ticket);
+        let waiter = waiters.get_mut(ticket);
+        if let Status::Waiting(_) = waiter.status {
+            let lane = S::lane(&waiter.request);
+            waiters.unlink(lane, ticket);
         }
         let waiter = waiters.remove(ticket);
         let spare = if waiters.is_spare() {
@@ -247,6 +281,26 @@ impl<S: Serve> Core<S> {
         Left {
             waiter,
             _spare: spare,
+        }
+    }
+}
+
+/// A grant on its way to whoever asked, who panics before seeing it if somebody else's waker does.
+struct Unseen<'a, S: Serve> {
+    list: &'a WaitList<S>,
+    grant: Option<S::Grant>,
+}
+
+impl<S: Serve> Unseen<'_, S> {
+    fn into_grant(mut self) -> S::Grant {
+        self.grant.take().expect("it is taken once")
+    }
+}
+
+impl<S: Serve> Drop for Unseen<'_, S> {
+    fn drop(&mut self) {
+        if let Some(grant) = self.grant.take() {
+            self.list.lock().take_back(grant);
         }
     }
 }
@@ -277,7 +331,7 @@ impl<S: Serve> fmt::Debug for WaitList<S> {
         match self.core.try_lock() {
             Some(core) => debug
                 .field("waiting", &core.waiting())
-                .field("closed", &core.closed),
+                .field("closed", &core.is_closed()),
             None => debug.field("locked", &true),
         };
         debug.finish_non_exhaustive()

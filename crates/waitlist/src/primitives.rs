@@ -16,6 +16,10 @@ pub use loom::thread;
 #[cfg(not(shibuya_loom))]
 pub use std::thread;
 
+/// In pauses of the processor: from one microsecond, about, to ten.
+#[cfg(not(shibuya_loom))]
+const STAND_BACK: [u32; 4] = [32, 64, 128, 256];
+
 /// A mutex that ignores poison: whoever panics under it leaves the data valid.
 #[derive(Debug, Default)]
 pub struct Mutex<T>(imp::Mutex<T>);
@@ -34,7 +38,27 @@ impl<T> Mutex<T> {
     }
 
     /// Blocks the thread until the mutex is free.
+    #[inline]
     pub fn lock(&self) -> MutexGuard<'_, T> {
+        match self.try_lock() {
+            Some(guard) => guard,
+            None => self.lock_contended(),
+        }
+    }
+
+    /// Stands back before it tries again, twice as long each time, and has the thread put to sleep only then. What is locked
+    /// here is short: whoever has its memory in the cache does a lot with it before it has to go to the other core.
+    #[cold]
+    fn lock_contended(&self) -> MutexGuard<'_, T> {
+        #[cfg(not(shibuya_loom))]
+        for pauses in STAND_BACK {
+            for _ in 0..pauses {
+                std::hint::spin_loop();
+            }
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+        }
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

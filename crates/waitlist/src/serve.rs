@@ -9,9 +9,19 @@ pub trait Serve {
     /// What it gets: a permit, a resource, `()`.
     type Grant;
 
+    /// How many lanes the waiters stand in, four at most. Each is FIFO, and the head of each is served as soon as the state
+    /// allows it, whatever the others wait for: those who put into a queue and those who take from it need one each.
+    const LANES: usize = 1;
+
+    /// The lane of a request, less than [`LANES`](Self::LANES). It must be the same however often it is asked, also of a
+    /// request that something was moved out of.
+    fn lane(_request: &Self::Request) -> usize {
+        0
+    }
+
     /// Serves the request if the state allows it now.
     ///
-    /// Called for the head of the list, and for a newcomer when nobody waits. A value may be moved out of the request
+    /// Called for the head of a lane, and for a newcomer when nobody waits in its lane. A value may be moved out of the request
     /// (hence `&mut`), but only together with success: a refused waiter may leave, and its request is dropped as it is.
     ///
     /// # Panics

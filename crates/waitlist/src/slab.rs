@@ -1,4 +1,4 @@
-//! A doubly linked FIFO whose nodes live in one vector and are named by their index: every operation is O(1), no node is
+//! Doubly linked FIFOs whose nodes live in one vector and are named by their index: every operation is O(1), no node is
 //! allocated on its own, and no pointer is needed.
 
 /// Names a node from [`Slab::push_back`] until [`Slab::remove`]. Its one owner keeps it, so it needs no generation.
@@ -9,16 +9,25 @@ const NIL: Ticket = Ticket::MAX;
 /// An emptied slab with more room than this is given back to the allocator.
 const KEEP: usize = 64;
 
+/// The most FIFOs that share a slab.
+pub(crate) const LANES_MAX: usize = 4;
+
 pub(crate) struct Slab<T> {
     nodes: Vec<Node<T>>,
     /// First vacant node; vacant nodes are chained through `next`.
     vacant: Ticket,
-    head: Ticket,
-    tail: Ticket,
-    /// Nodes in the FIFO.
+    lanes: [Lane; LANES_MAX],
+    /// Nodes in a FIFO.
     linked: u32,
     /// Nodes that hold a value: linked, or unlinked and not yet removed.
     occupied: u32,
+}
+
+/// One FIFO.
+struct Lane {
+    head: Ticket,
+    tail: Ticket,
+    len: u32,
 }
 
 struct Node<T> {
@@ -32,48 +41,56 @@ impl<T> Slab<T> {
         Self {
             nodes: Vec::new(),
             vacant: NIL,
-            head: NIL,
-            tail: NIL,
+            lanes: [const { Lane::EMPTY }; LANES_MAX],
             linked: 0,
             occupied: 0,
         }
     }
 
-    /// Number of nodes in the FIFO.
+    /// Number of nodes in all FIFOs.
     pub(crate) fn linked(&self) -> usize {
         self.linked as usize
     }
 
-    pub(crate) fn front(&self) -> Option<Ticket> {
-        (self.head != NIL).then_some(self.head)
+    /// Number of nodes in one FIFO.
+    pub(crate) fn len(&self, lane: usize) -> usize {
+        self.lanes[lane].len as usize
     }
 
-    pub(crate) fn push_back(&mut self, value: T) -> Ticket {
+    pub(crate) fn front(&self, lane: usize) -> Option<Ticket> {
+        let head = self.lanes[lane].head;
+        (head != NIL).then_some(head)
+    }
+
+    pub(crate) fn push_back(&mut self, lane: usize, value: T) -> Ticket {
+        let tail = self.lanes[lane].tail;
         let ticket = self.occupy(Node {
-            prev: self.tail,
+            prev: tail,
             next: NIL,
             value: Some(value),
         });
-        match self.tail {
-            NIL => self.head = ticket,
+        match tail {
+            NIL => self.lanes[lane].head = ticket,
             tail => self.node(tail).next = ticket,
         }
-        self.tail = ticket;
+        self.lanes[lane].tail = ticket;
+        self.lanes[lane].len += 1;
         self.linked += 1;
         ticket
     }
 
-    /// Takes a node out of the FIFO. It stays in the slab until [`Slab::remove`].
-    pub(crate) fn unlink(&mut self, ticket: Ticket) {
+    /// Takes a node out of the FIFO that it is in. It stays in the slab until [`Slab::remove`].
+    pub(crate) fn unlink(&mut self, lane: usize, ticket: Ticket) {
         let Node { prev, next, .. } = *self.node(ticket);
         match prev {
-            NIL => self.head = next,
+            NIL => self.lanes[lane].head = next,
             prev => self.node(prev).next = next,
         }
         match next {
-            NIL => self.tail = prev,
+            NIL => self.lanes[lane].tail = prev,
             next => self.node(next).prev = prev,
         }
+        self.lanes[lane].len -= 1;
         self.linked -= 1;
     }
 
@@ -122,6 +139,14 @@ impl<T> Slab<T> {
     fn node(&mut self, ticket: Ticket) -> &mut Node<T> {
         &mut self.nodes[ticket as usize]
     }
+}
+
+impl Lane {
+    const EMPTY: Self = Self {
+        head: NIL,
+        tail: NIL,
+        len: 0,
+    };
 }
 
 const STALE: &str = "a ticket names an occupied node: does the pointer given to `Wait::new` always lead to the same list?";

@@ -108,10 +108,11 @@ impl<L: Deref<Target: List>> Wait<L> {
         let Stage::New(request) = &mut self.stage else {
             unreachable!("a wait enters once");
         };
-        let mut core = self.list.as_list().core();
+        let list = self.list.as_list();
+        let mut core = list.core();
         match core.admit(request) {
             Admission::Served(grant) => {
-                drop(core);
+                let grant = list.admitted(core, grant);
                 self.stage = Stage::Done;
                 Poll::Ready(Ok(grant))
             }

@@ -1,0 +1,293 @@
+use std::cmp::Ordering;
+use std::collections::{BinaryHeap, VecDeque};
+use std::fmt;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// The items that wait in a queue, in the order in which it gives them out.
+pub(crate) enum Line<T> {
+    Fifo(VecDeque<T>),
+    Lifo(Vec<T>),
+    /// By rank, which was given when the item came.
+    Ranked(BinaryHeap<Ranked<T>>, Count),
+    /// By `T`'s own order, which the box knows.
+    Least(Box<dyn Heap<T> + Send>),
+}
+
+/// Numbers items as they come, so that equals stay in that order.
+#[derive(Default)]
+pub(crate) struct Count(u64);
+
+impl Count {
+    fn next(&mut self) -> u64 {
+        self.0 += 1;
+        self.0
+    }
+}
+
+/// Room for fewer items than this is not worth giving back.
+const SHRINK_MIN: usize = 2048;
+
+impl<T> Line<T> {
+    pub(crate) fn least() -> Self
+    where
+        T: Ord + Send + 'static,
+    {
+        Self::Least(Box::new((BinaryHeap::new(), Count::default())))
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, value: T, rank: u64) {
+        match self {
+            Self::Fifo(items) => items.push_back(value),
+            Self::Lifo(items) => items.push(value),
+            Self::Ranked(items, count) => items.push(Ranked {
+                rank,
+                number: count.next(),
+                value,
+            }),
+            Self::Least(items) => items.push(value),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let value = match self {
+            Self::Fifo(items) => items.pop_front(),
+            Self::Lifo(items) => items.pop(),
+            Self::Ranked(items, _) => items.pop().map(|item| item.value),
+            Self::Least(items) => items.pop(),
+        };
+        self.give_back_room();
+        value
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Fifo(items) => items.len(),
+            Self::Lifo(items) => items.len(),
+            Self::Ranked(items, _) => items.len(),
+            Self::Least(items) => items.len(),
+        }
+    }
+
+    /// After a crowd: half of the room, whenever seven eighths are empty. So each item pays for moving less than one other.
+    fn give_back_room(&mut self) {
+        let room = self.capacity();
+        if room > SHRINK_MIN && self.len() < room / 8 {
+            let room = room / 2;
+            match self {
+                Self::Fifo(items) => items.shrink_to(room),
+                Self::Lifo(items) => items.shrink_to(room),
+                Self::Ranked(items, _) => items.shrink_to(room),
+                Self::Least(items) => items.shrink_to(room),
+            }
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        match self {
+            Self::Fifo(items) => items.capacity(),
+            Self::Lifo(items) => items.capacity(),
+            Self::Ranked(items, _) => items.capacity(),
+            Self::Least(items) => items.capacity(),
+        }
+    }
+}
+
+impl<T> fmt::Debug for Line<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fifo(_) => "fifo",
+            Self::Lifo(_) => "lifo",
+            Self::Ranked(..) => "aging",
+            Self::Least(_) => "priority",
+        })
+    }
+}
+
+/// How a queue [with levels](crate::queue::Builder::aging) ranks what comes.
+pub(crate) struct Aging<T> {
+    origin: Instant,
+    step: Duration,
+    level: Box<dyn Fn(&T) -> u32 + Send + Sync>,
+}
+
+impl<T> Aging<T> {
+    pub(crate) fn new(step: Duration, level: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {
+        Self {
+            origin: Instant::now(),
+            step,
+            level: Box::new(level),
+        }
+    }
+
+    pub(crate) fn step(&self) -> Duration {
+        self.step
+    }
+
+    pub(crate) fn rank(&self, value: &T, now: Instant) -> u64 {
+        let age = now.saturating_duration_since(self.origin);
+        rank(age, self.step, (self.level)(value))
+    }
+}
+
+/// A value of level n counts as one that came n steps later. In nanoseconds, which last for five centuries.
+fn rank(came: Duration, step: Duration, level: u32) -> u64 {
+    let rank = came.saturating_add(step.saturating_mul(level));
+    u64::try_from(rank.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// An item with its place: least rank first, then who came first.
+pub(crate) struct Ranked<T> {
+    rank: u64,
+    number: u64,
+    value: T,
+}
+
+impl<T> Ord for Ranked<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // The heap gives the greatest first.
+        (other.rank, other.number).cmp(&(self.rank, self.number))
+    }
+}
+
+impl<T> PartialOrd for Ranked<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T> PartialEq for Ranked<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T> Eq for Ranked<T> {}
+
+/// A stable heap, the least first. A trait, so that a queue of what has no order has no bound.
+pub(crate) trait Heap<T> {
+    fn push(&mut self, value: T);
+    fn pop(&mut self) -> Option<T>;
+    fn len(&self) -> usize;
+    fn capacity(&self) -> usize;
+    fn shrink_to(&mut self, room: usize);
+}
+
+/// An item with its number.
+struct Numbered<T> {
+    value: T,
+    number: u64,
+}
+
+impl<T: Ord> Ord for Numbered<T> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        // The heap gives the greatest first.
+        let least_first = other.value.cmp(&self.value);
+        least_first.then_with(|| other.number.cmp(&self.number))
+    }
+}
+
+impl<T: Ord> PartialOrd for Numbered<T> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T: Ord> PartialEq for Numbered<T> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T: Ord> Eq for Numbered<T> {}
+
+impl<T: Ord> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
+    fn push(&mut self, value: T) {
+        let number = self.1.next();
+        self.0.push(Numbered { value, number });
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.0.pop().map(|item| item.value)
+    }
+
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+
+    fn shrink_to(&mut self, room: usize) {
+        self.0.shrink_to(room);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn popped<T>(line: &mut Line<T>) -> Vec<T> {
+        std::iter::from_fn(|| line.pop()).collect()
+    }
+
+    #[test]
+    fn equals_stay_in_the_order_in_which_they_came() {
+        let mut line = Line::Ranked(BinaryHeap::new(), Count::default());
+        for i in 0..1000_u64 {
+            line.push(i, i % 3);
+        }
+        let by_rank = popped(&mut line);
+        assert!(by_rank.is_sorted_by_key(|&i| (i % 3, i)), "{by_rank:?}");
+    }
+
+    #[test]
+    fn a_level_is_worth_a_step_of_waiting() {
+        let step = Duration::from_secs(10);
+        let at = |secs, level| rank(Duration::from_secs(secs), step, level);
+        assert!(at(9, 0) < at(0, 1), "less than a step behind, it passes");
+        assert_eq!(at(10, 0), at(0, 1));
+        assert!(at(11, 0) > at(0, 1), "more than a step behind, it doesn't");
+        assert!(at(29, 1) < at(0, 4) && at(31, 1) > at(0, 4));
+    }
+
+    #[test]
+    fn what_is_beyond_all_time_is_last() {
+        assert_eq!(rank(Duration::MAX, Duration::MAX, u32::MAX), u64::MAX);
+        assert_eq!(
+            rank(Duration::ZERO, Duration::from_secs(1 << 40), 1),
+            u64::MAX
+        );
+    }
+
+    #[test]
+    fn room_is_given_back_after_a_crowd_and_kept_for_the_rest() {
+        let lines = [
+            Line::Fifo(VecDeque::new()),
+            Line::Lifo(Vec::new()),
+            Line::Ranked(BinaryHeap::new(), Count::default()),
+            Line::least(),
+        ];
+        for mut line in lines {
+            for i in 0..100_000 {
+                line.push(i, 0);
+            }
+            assert_eq!(popped(&mut line).len(), 100_000);
+            assert!(
+                line.capacity() <= SHRINK_MIN,
+                "{line:?}: {}",
+                line.capacity()
+            );
+            for i in 0..1000 {
+                line.push(i, 0);
+            }
+            let room = line.capacity();
+            popped(&mut line);
+            assert_eq!(line.capacity(), room, "{line:?}");
+        }
+    }
+}
