@@ -1,6 +1,7 @@
 use std::cell::Cell;
 use std::fmt;
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use tokio::task::coop::{self, cooperative};
 use tokio::time::{self, Instant};
 
 use super::order::{Aging, Line};
-use super::state::{GET, Grant, PUT, Phase, Request, State, Then};
+use super::state::{GET, Grant, PUT, Phase, Request, State};
 use super::{
     Aborted, Builder, Closed, GetTimeoutError, Item, PutTimeoutError, QueueSink, QueueStream, Slot,
     Stats, TryGetError, TryPutError,
@@ -172,8 +173,7 @@ impl<T> Queue<T> {
     ///
     /// [`Closed`] if the queue is shut down and nothing is left in it.
     pub async fn get(&self) -> Result<Item<T>, Closed> {
-        let value = self.take(Then::InHand).await?;
-        Ok(Item::new(value, self.clone()))
+        self.take(Self::in_hand).await
     }
 
     /// Takes the next item if there is one now.
@@ -182,8 +182,7 @@ impl<T> Queue<T> {
     ///
     /// [`TryGetError`] if there is none, or none that is not promised to those who wait.
     pub fn try_get(&self) -> Result<Item<T>, TryGetError> {
-        let value = self.try_take(Then::InHand)?;
-        Ok(Item::new(value, self.clone()))
+        self.try_take(Self::in_hand)
     }
 
     /// Takes the next item, if there is one within the given time.
@@ -229,10 +228,8 @@ impl<T> Queue<T> {
             let mut count = 1;
             let mut state = self.0.lock();
             while count < limit {
-                let Some(value) = state.take(Then::InHand) else {
-                    break;
-                };
-                items.push(Item::new(value, self.clone()));
+                let Some(value) = state.take() else { break };
+                items.push(self.in_hand(&mut state, value));
                 count += 1;
             }
             Ok(count)
@@ -250,7 +247,7 @@ impl<T> Queue<T> {
     ///
     /// As [`get`](Self::get).
     pub async fn pop(&self) -> Result<T, Closed> {
-        self.take(Then::Done).await
+        self.take(Self::done_at_once).await
     }
 
     /// Takes the next value if there is one now, and counts it as done.
@@ -259,7 +256,7 @@ impl<T> Queue<T> {
     ///
     /// As [`try_get`](Self::try_get).
     pub fn try_pop(&self) -> Result<T, TryGetError> {
-        self.try_take(Then::Done)
+        self.try_take(Self::done_at_once)
     }
 
     /// The items as a stream, which ends when the queue is shut down and empty. Many may take from the same queue.
@@ -373,37 +370,55 @@ impl<T> Queue<T> {
         }
     }
 
-    async fn take(&self, then: Then) -> Result<T, Closed> {
+    /// What becomes of a value, in hand or done, is told under the lock: so an item is counted off again even if unlocking
+    /// panics, where the next value is let in and compared.
+    async fn take<R>(&self, hand: impl Hand<T, R>) -> Result<R, Closed> {
         give_way().await;
         loop {
-            if let Some(value) = self.take_free(then) {
-                return Ok(value);
+            if let Some(taken) = self.take_free(hand) {
+                return Ok(taken);
             }
             let Ok(Grant::Claim) = self.0.wait(Request::Get).await else {
                 return Err(Closed(()));
             };
-            if let Some(value) = self.take_claimed(then) {
-                return Ok(value);
+            if let Some(taken) = self.take_claimed(hand) {
+                return Ok(taken);
             }
         }
     }
 
-    fn try_take(&self, then: Then) -> Result<T, TryGetError> {
-        let mut state = self.0.lock();
-        state.take(then).ok_or_else(|| match state.is_ended() {
+    fn try_take<R>(&self, hand: impl Hand<T, R>) -> Result<R, TryGetError> {
+        self.take_free(hand).ok_or_else(|| match self.is_ended() {
             true => TryGetError::Closed,
             false => TryGetError::Empty,
         })
     }
 
-    /// A value that is nobody's yet.
-    pub(crate) fn take_free(&self, then: Then) -> Option<T> {
-        self.0.lock().take(then)
+    /// Takes what is nobody's yet.
+    pub(crate) fn take_free<R>(&self, hand: impl Hand<T, R>) -> Option<R> {
+        let mut state = self.0.lock();
+        let value = state.take()?;
+        let taken = hand(self, &mut state, value);
+        drop(state);
+        Some(taken)
     }
 
-    /// The value that was promised, unless the queue was cut meanwhile.
-    pub(crate) fn take_claimed(&self, then: Then) -> Option<T> {
-        self.0.lock().take_claimed(then)
+    /// Takes what was promised, unless the queue was cut meanwhile.
+    pub(crate) fn take_claimed<R>(&self, hand: impl Hand<T, R>) -> Option<R> {
+        let mut state = self.0.lock();
+        let value = state.take_claimed()?;
+        let taken = hand(self, &mut state, value);
+        drop(state);
+        Some(taken)
+    }
+
+    pub(crate) fn in_hand(&self, state: &mut State<T>, value: T) -> Item<T> {
+        state.hand_out();
+        Item::new(value, self.clone())
+    }
+
+    fn done_at_once(&self, _: &mut State<T>, value: T) -> T {
+        value
     }
 
     pub(crate) fn done(&self) {
@@ -420,6 +435,11 @@ impl<T> Queue<T> {
 
     pub(crate) fn release(&self) {
         self.0.lock().release();
+    }
+
+    /// Once it has ended it stays so.
+    fn is_ended(&self) -> bool {
+        self.0.lock().is_ended()
     }
 
     pub(crate) fn core(&self) -> Core<T> {
@@ -440,6 +460,10 @@ impl<T> Clone for Queue<T> {
         Self(self.0.clone())
     }
 }
+
+// What a panic can interrupt under the lock leaves the queue as it was; the function of the levels is asked outside.
+impl<T> UnwindSafe for Queue<T> {}
+impl<T> RefUnwindSafe for Queue<T> {}
 
 impl<T> Clone for Core<T> {
     fn clone(&self) -> Self {
@@ -469,6 +493,11 @@ impl<T> fmt::Debug for Queue<T> {
             .finish_non_exhaustive()
     }
 }
+
+/// What becomes of a value that is taken.
+pub(crate) trait Hand<T, R>: Fn(&Queue<T>, &mut State<T>, T) -> R + Copy {}
+
+impl<T, R, F: Fn(&Queue<T>, &mut State<T>, T) -> R + Copy> Hand<T, R> for F {}
 
 /// Gives way to other tasks when it is time. Tokio's budget is made for a read from a socket; here it is drawn on once for so
 /// many items, or asking for it would cost as much as they do.

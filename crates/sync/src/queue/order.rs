@@ -194,6 +194,13 @@ impl<T: Ord> PartialOrd for Numbered<T> {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
         Some(self.cmp(other))
     }
+
+    // What the heap asks at each step down, where a branch would be foreseen half of the time: so without one.
+    #[inline]
+    fn le(&self, other: &Self) -> bool {
+        let order = other.value.cmp(&self.value);
+        order.is_lt() | (order.is_eq() & (other.number <= self.number))
+    }
 }
 
 impl<T: Ord> PartialEq for Numbered<T> {

@@ -31,15 +31,6 @@ pub(crate) enum Phase {
     Cut,
 }
 
-/// What becomes of a value that is taken.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Then {
-    /// It is worked on, and done later.
-    InHand,
-    /// It counts as done.
-    Done,
-}
-
 /// What one waits for. Each has a lane.
 pub(crate) enum Request<T> {
     /// To put a value: `None` once it is in.
@@ -95,22 +86,28 @@ impl<T> State<T> {
     }
 
     /// The next value, unless it is promised to those who wait.
-    pub(crate) fn take(&mut self, then: Then) -> Option<T> {
-        let is_free = self.line.len() > self.claimed;
-        is_free.then(|| self.pop(then)).flatten()
+    pub(crate) fn take(&mut self) -> Option<T> {
+        if self.line.len() <= self.claimed {
+            return None;
+        }
+        self.pop()
     }
 
     /// The value for a claim. There is none if the queue was cut meanwhile.
-    pub(crate) fn take_claimed(&mut self, then: Then) -> Option<T> {
+    pub(crate) fn take_claimed(&mut self) -> Option<T> {
         self.claimed -= 1;
-        self.pop(then)
+        self.pop()
     }
 
-    fn pop(&mut self, then: Then) -> Option<T> {
+    fn pop(&mut self) -> Option<T> {
         let value = self.line.pop()?;
         self.taken += 1;
-        self.in_hand += usize::from(then == Then::InHand);
         Some(value)
+    }
+
+    /// Notes that a value that was taken is not done yet.
+    pub(crate) fn hand_out(&mut self) {
+        self.in_hand += 1;
     }
 
     /// Notes that an item in hand is done.
