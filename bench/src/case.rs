@@ -11,6 +11,8 @@ use crate::meter::Lap;
 #[derive(Debug)]
 pub(crate) struct Area {
     pub(crate) name: &'static str,
+    /// The crates whose versions a reader of the figures wants to know.
+    pub(crate) compared: &'static [&'static str],
     pub(crate) cases: Vec<Case>,
 }
 
@@ -39,6 +41,8 @@ pub(crate) enum Threads {
     /// A multi-thread runtime with two workers; the contender is a task on one of them, since the thread in `block_on`
     /// would be a third one.
     Two,
+    /// A current-thread runtime, the contender being its root future, which starts another one on a thread of its own.
+    Split,
 }
 
 /// One way to do what a case asks for.

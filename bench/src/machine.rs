@@ -5,6 +5,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
+use crate::case::Area;
 use crate::cli::Options;
 
 /// The circumstances of a run.
@@ -23,18 +24,9 @@ pub(crate) struct Machine {
     pub(crate) versions: BTreeMap<String, String>,
 }
 
-/// The crates whose versions a reader of the figures wants to know.
-const COMPARED: [&str; 5] = [
-    "futures-buffered",
-    "futures-concurrency",
-    "futures-util",
-    "tokio",
-    "tokio-util",
-];
-
 impl Machine {
-    /// Of a run with these options.
-    pub(crate) fn here(options: &Options) -> Self {
+    /// Of a run with these options, of these areas.
+    pub(crate) fn here(options: &Options, areas: &[Area]) -> Self {
         let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let loadavg = fs::read_to_string("/proc/loadavg").unwrap_or_default();
         let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
@@ -48,7 +40,7 @@ impl Machine {
             date: jiff::Timestamp::now().strftime("%F %R UTC").to_string(),
             command: command(options),
             load: loadavg.split(' ').next().and_then(|load| load.parse().ok()),
-            versions: versions(include_str!("../Cargo.lock")),
+            versions: versions(include_str!("../Cargo.lock"), areas),
         }
     }
 }
@@ -78,7 +70,8 @@ fn model(cpuinfo: &str) -> Option<&str> {
     Some(line.trim_start_matches([' ', '\t', ':']))
 }
 
-fn versions(lock: &str) -> BTreeMap<String, String> {
+/// Of the crates that these areas compare.
+fn versions(lock: &str, areas: &[Area]) -> BTreeMap<String, String> {
     #[derive(Deserialize)]
     struct Lock {
         package: Vec<Package>,
@@ -91,7 +84,10 @@ fn versions(lock: &str) -> BTreeMap<String, String> {
     let lock: Lock = toml::from_str(lock).expect("Cargo writes a well-formed lock file");
     lock.package
         .into_iter()
-        .filter(|package| COMPARED.contains(&package.name.as_str()))
+        .filter(|package| {
+            let is_compared = |area: &Area| area.compared.contains(&package.name.as_str());
+            areas.iter().any(is_compared)
+        })
         .map(|package| (package.name, package.version))
         .collect()
 }
@@ -99,7 +95,7 @@ fn versions(lock: &str) -> BTreeMap<String, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli;
+    use crate::{areas, cli};
 
     #[test]
     fn the_model_is_read_without_its_label() {
@@ -110,8 +106,10 @@ mod tests {
 
     #[test]
     fn all_compared_crates_are_locked() {
-        let versions = versions(include_str!("../Cargo.lock"));
-        assert!(COMPARED.iter().all(|name| versions.contains_key(*name)));
+        let areas = areas::all();
+        let versions = versions(include_str!("../Cargo.lock"), &areas);
+        let mut compared = areas.iter().flat_map(|area| area.compared);
+        assert!(compared.all(|name| versions.contains_key(*name)));
     }
 
     #[test]

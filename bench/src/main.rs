@@ -71,8 +71,8 @@ fn take_sample(area: &str, case: &str, contender: &str) -> Result<(), Box<dyn Er
 }
 
 fn bench(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
-    let machine = machine::Machine::here(options);
     let areas = selected(options)?;
+    let machine = machine::Machine::here(options, &areas);
     let mut measured = Vec::new();
     let mut cases = Vec::new();
     for area in &areas {

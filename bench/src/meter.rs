@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 use crate::alloc::{Counting, Requested};
 
@@ -25,6 +26,27 @@ pub(crate) struct Lap {
     pub(crate) requested: Requested,
     /// By how much the resident set grew, where that is the question.
     pub(crate) growth_kib: Option<f64>,
+    /// How long single operations took, where that is the question.
+    pub(crate) latency: Option<Latency>,
+}
+
+/// Quantiles of the times of single operations.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Latency {
+    pub(crate) p50_ns: f64,
+    pub(crate) p99_ns: f64,
+}
+
+impl Latency {
+    /// Of the nanoseconds that each took. `None` if there was none.
+    pub(crate) fn of(mut times: Vec<u64>) -> Option<Self> {
+        times.sort_unstable();
+        let at = |percent: usize| times.get(times.len() * percent / 100).map(|&ns| ns as f64);
+        Some(Self {
+            p50_ns: at(50)?,
+            p99_ns: at(99)?,
+        })
+    }
 }
 
 impl Clock {
@@ -45,6 +67,7 @@ impl Clock {
             cpu,
             requested: self.counting.stop(),
             growth_kib: None,
+            latency: None,
         }
     }
 }
@@ -52,4 +75,16 @@ impl Clock {
 fn cpu_time() -> Duration {
     let spent = clock_gettime(ClockId::ProcessCPUTime);
     Duration::try_from(spent).expect("the CPU time of a process is not negative")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_in_a_hundred_is_beyond_the_last_quantile() {
+        let latency = Latency::of((0..1000).rev().collect()).unwrap();
+        assert_eq!((latency.p50_ns, latency.p99_ns), (500.0, 990.0));
+        assert!(Latency::of(Vec::new()).is_none());
+    }
 }

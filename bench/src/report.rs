@@ -4,6 +4,7 @@ use serde::Serialize;
 
 use crate::case::Threads;
 use crate::machine::Machine;
+use crate::meter::Latency;
 use crate::runner::{Measured, Row};
 use crate::sample::Sample;
 use crate::stats::{Summary, per_round};
@@ -50,6 +51,9 @@ pub(crate) struct Figures {
     pub(crate) bytes: Summary,
     /// Of the whole lap.
     pub(crate) growth_kib: Option<Summary>,
+    /// The quantiles of single operations: of the median, and of the slowest in a hundred.
+    pub(crate) p50_ns: Option<Summary>,
+    pub(crate) p99_ns: Option<Summary>,
     /// Round by round.
     pub(crate) samples: Vec<Sample>,
 }
@@ -65,6 +69,7 @@ impl CaseReport {
             runtime: match case.threads {
                 Threads::One => "current-thread",
                 Threads::Two => "multi-thread, 2 workers",
+                Threads::Split => "two threads, a current-thread runtime on each",
             },
             rounds: measured.rounds,
             base: base.contender.name,
@@ -97,6 +102,10 @@ impl Figures {
         let series = |figure: fn(&Sample) -> f64| samples.iter().map(figure).collect::<Vec<_>>();
         let ns = series(|sample| sample.ns);
         let growth: Vec<f64> = samples.iter().filter_map(|s| s.growth_kib).collect();
+        let latency = |quantile: fn(Latency) -> f64| -> Vec<f64> {
+            let latencies = samples.iter().filter_map(|sample| sample.latency);
+            latencies.map(quantile).collect()
+        };
         let base_ns: Vec<f64> = base.samples.iter().flatten().map(|s| s.ns).collect();
         Some(Self {
             ns: Summary::of(&ns)?,
@@ -105,6 +114,8 @@ impl Figures {
             allocs: Summary::of(&series(|sample| sample.allocs))?,
             bytes: Summary::of(&series(|sample| sample.bytes))?,
             growth_kib: Summary::of(&growth),
+            p50_ns: Summary::of(&latency(|latency| latency.p50_ns)),
+            p99_ns: Summary::of(&latency(|latency| latency.p99_ns)),
             samples: samples.to_vec(),
         })
     }

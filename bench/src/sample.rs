@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::case::{Case, Contender, Threads};
-use crate::meter::Lap;
+use crate::meter::{Lap, Latency};
 
 /// What a child prints: figures per operation.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -14,6 +14,7 @@ pub(crate) struct Sample {
     pub(crate) allocs: f64,
     pub(crate) bytes: f64,
     pub(crate) growth_kib: Option<f64>,
+    pub(crate) latency: Option<Latency>,
 }
 
 /// Runs the contender once to warm up and then for the case's laps, each of which must have done what it was asked for.
@@ -42,7 +43,7 @@ pub(crate) fn take(case: &Case, contender: &Contender) -> Sample {
 
 fn runtime(threads: Threads) -> Runtime {
     match threads {
-        Threads::One => Builder::new_current_thread(),
+        Threads::One | Threads::Split => Builder::new_current_thread(),
         Threads::Two => {
             let mut builder = Builder::new_multi_thread();
             builder.worker_threads(2);
@@ -56,7 +57,7 @@ fn runtime(threads: Threads) -> Runtime {
 
 fn run(runtime: &Runtime, threads: Threads, contender: &Contender) -> Lap {
     match threads {
-        Threads::One => runtime.block_on(contender.start()),
+        Threads::One | Threads::Split => runtime.block_on(contender.start()),
         Threads::Two => runtime
             .block_on(runtime.spawn(contender.start()))
             .expect("a contender doesn't panic"),
@@ -71,5 +72,6 @@ fn per_operation(lap: &Lap, ops: usize) -> Sample {
         allocs: lap.requested.allocations as f64 / ops,
         bytes: lap.requested.bytes as f64 / ops,
         growth_kib: lap.growth_kib,
+        latency: lap.latency,
     }
 }

@@ -118,14 +118,13 @@ fn markdown_table(out: &mut String, lines: &[Line]) {
 
 /// The header and one line per contender.
 fn lines(case: &CaseReport) -> Vec<Line> {
-    let grows = case.contenders.iter().any(|contender| {
-        contender
-            .figures
-            .as_ref()
-            .is_some_and(|f| f.growth_kib.is_some())
-    });
+    let figures = || case.contenders.iter().filter_map(|c| c.figures.as_ref());
+    let extra: Vec<&Extra> = EXTRA
+        .iter()
+        .filter(|extra| figures().any(|figures| (extra.figure)(figures).is_some()))
+        .collect();
     let ratio = format!("× {}", case.base);
-    let mut header = vec![
+    let header = [
         "",
         "ns",
         "min – max",
@@ -135,20 +134,40 @@ fn lines(case: &CaseReport) -> Vec<Line> {
         "allocs",
         "bytes",
     ];
-    if grows {
-        header.push("RSS growth");
-    }
-    let header = header.into_iter().map(str::to_owned).collect();
-    std::iter::once(header)
-        .chain(
-            case.contenders
-                .iter()
-                .map(|contender| line(contender, grows)),
-        )
+    let header = header
+        .into_iter()
+        .chain(extra.iter().map(|extra| extra.head));
+    std::iter::once(header.map(str::to_owned).collect())
+        .chain(case.contenders.iter().map(|c| line(c, &extra)))
         .collect()
 }
 
-fn line(contender: &ContenderReport, grows: bool) -> Line {
+/// A column for those cases alone that ask for it.
+struct Extra {
+    head: &'static str,
+    figure: fn(&Figures) -> Option<Summary>,
+    unit: &'static str,
+}
+
+const EXTRA: [Extra; 3] = [
+    Extra {
+        head: "RSS growth",
+        figure: |figures| figures.growth_kib,
+        unit: "KiB",
+    },
+    Extra {
+        head: "p50",
+        figure: |figures| figures.p50_ns,
+        unit: "ns",
+    },
+    Extra {
+        head: "p99",
+        figure: |figures| figures.p99_ns,
+        unit: "ns",
+    },
+];
+
+fn line(contender: &ContenderReport, extra: &[&Extra]) -> Line {
     let mut line = vec![contender.name.to_owned()];
     let Some(figures) = &contender.figures else {
         line.push(contender.left_out.clone().unwrap_or_default());
@@ -168,10 +187,10 @@ fn line(contender: &ContenderReport, grows: bool) -> Line {
         two(figures.allocs.median),
         time(figures.bytes.median),
     ]);
-    if grows {
-        let growth = figures.growth_kib.as_ref();
-        line.push(growth.map_or(String::new(), |growth| format!("{:.0} KiB", growth.median)));
-    }
+    line.extend(extra.iter().map(|extra| match (extra.figure)(figures) {
+        Some(figure) => format!("{:.0} {}", figure.median, extra.unit),
+        None => String::new(),
+    }));
     line
 }
 

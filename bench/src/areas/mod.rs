@@ -1,12 +1,13 @@
 //! What is measured: one module per area of the project, one file per question.
 
+mod queue;
 mod taskgroup;
 
 use crate::case::Area;
 
 /// All areas, in the order of the report.
 pub(crate) fn all() -> Vec<Area> {
-    vec![taskgroup::area()]
+    vec![taskgroup::area(), queue::area()]
 }
 
 #[cfg(test)]

@@ -19,6 +19,13 @@ pub(super) fn area() -> Area {
     ];
     Area {
         name: "taskgroup",
+        compared: &[
+            "futures-buffered",
+            "futures-concurrency",
+            "futures-util",
+            "tokio",
+            "tokio-util",
+        ],
         cases: questions.into_iter().flatten().collect(),
     }
 }
