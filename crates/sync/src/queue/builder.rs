@@ -1,8 +1,7 @@
-use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-use super::order::{Aging, Count, Line};
+use super::order::{Aging, Line};
 use super::{BuildError, Queue};
 
 /// Builds a [`Queue`], from [`Queue::builder`]. Unless told otherwise it is first in, first out, without a bound.
@@ -41,7 +40,7 @@ impl<T> Builder<T> {
     pub(crate) fn new() -> Self {
         Self {
             capacity: None,
-            line: Line::Fifo(VecDeque::new()),
+            line: Line::fifo(),
             aging: None,
         }
     }
@@ -54,12 +53,12 @@ impl<T> Builder<T> {
 
     /// First in, first out.
     pub fn fifo(self) -> Self {
-        self.order(Line::Fifo(VecDeque::new()), None)
+        self.order(Line::fifo(), None)
     }
 
     /// Last in, first out: a stack.
     pub fn lifo(self) -> Self {
-        self.order(Line::Lifo(Vec::new()), None)
+        self.order(Line::lifo(), None)
     }
 
     /// The least first, and of equal ones the one that came first. [`std::cmp::Reverse`] around the values gives the
@@ -101,8 +100,7 @@ impl<T> Builder<T> {
     /// # }
     /// ```
     pub fn aging(self, step: Duration, level: impl Fn(&T) -> u32 + Send + Sync + 'static) -> Self {
-        let line = Line::Ranked(BinaryHeap::new(), Count::default());
-        self.order(line, Some(Aging::new(step, level)))
+        self.order(Line::ranked(), Some(Aging::new(step, level)))
     }
 
     /// The queue.

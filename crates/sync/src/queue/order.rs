@@ -6,7 +6,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// The items that wait in a queue, in the order in which it gives them out.
-pub(crate) enum Line<T> {
+pub(crate) struct Line<T> {
+    items: Items<T>,
+    /// Told without asking which kind they are. Counted before a heap is asked to compare, which may panic, and goes on then.
+    len: usize,
+}
+
+enum Items<T> {
     Fifo(VecDeque<T>),
     Lifo(Vec<T>),
     /// By rank, which was given when the item came.
@@ -30,79 +36,94 @@ impl Count {
 const SHRINK_MIN: usize = 2048;
 
 impl<T> Line<T> {
+    pub(crate) fn fifo() -> Self {
+        Self::of(Items::Fifo(VecDeque::new()))
+    }
+
+    pub(crate) fn lifo() -> Self {
+        Self::of(Items::Lifo(Vec::new()))
+    }
+
+    pub(crate) fn ranked() -> Self {
+        Self::of(Items::Ranked(BinaryHeap::new(), Count::default()))
+    }
+
     pub(crate) fn least() -> Self
     where
         T: Ord + Send + 'static,
     {
-        Self::Least(Box::new((BinaryHeap::new(), Count::default())))
+        let heap = (BinaryHeap::new(), Count::default());
+        Self::of(Items::Least(Box::new(heap)))
+    }
+
+    fn of(items: Items<T>) -> Self {
+        Self { items, len: 0 }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
     }
 
     #[inline]
     pub(crate) fn push(&mut self, value: T, rank: u64) {
-        match self {
-            Self::Fifo(items) => items.push_back(value),
-            Self::Lifo(items) => items.push(value),
-            Self::Ranked(items, count) => items.push(Ranked {
+        self.len += 1;
+        match &mut self.items {
+            Items::Fifo(items) => items.push_back(value),
+            Items::Lifo(items) => items.push(value),
+            Items::Ranked(items, count) => items.push(Ranked {
                 rank,
                 number: count.next(),
                 value,
             }),
-            Self::Least(items) => items.push(value),
+            Items::Least(items) => items.push(value),
         }
     }
 
     #[inline]
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let value = match self {
-            Self::Fifo(items) => items.pop_front(),
-            Self::Lifo(items) => items.pop(),
-            Self::Ranked(items, _) => items.pop().map(|item| item.value),
-            Self::Least(items) => items.pop(),
-        };
-        self.give_back_room();
-        value
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Fifo(items) => items.len(),
-            Self::Lifo(items) => items.len(),
-            Self::Ranked(items, _) => items.len(),
-            Self::Least(items) => items.len(),
+        self.len = self.len.checked_sub(1)?;
+        if self.len % (SHRINK_MIN / 8) == 0 {
+            self.give_back_room();
+        }
+        match &mut self.items {
+            Items::Fifo(items) => items.pop_front(),
+            Items::Lifo(items) => items.pop(),
+            Items::Ranked(items, _) => items.pop().map(|item| item.value),
+            Items::Least(items) => items.pop(),
         }
     }
 
-    /// After a crowd: half of the room, whenever seven eighths are empty. So each item pays for moving less than one other.
+    /// After a crowd: half of the room, where seven eighths are empty. So each item pays for moving less than one other.
     fn give_back_room(&mut self) {
         let room = self.capacity();
-        if room > SHRINK_MIN && self.len() < room / 8 {
+        if room > SHRINK_MIN && self.len < room / 8 {
             let room = room / 2;
-            match self {
-                Self::Fifo(items) => items.shrink_to(room),
-                Self::Lifo(items) => items.shrink_to(room),
-                Self::Ranked(items, _) => items.shrink_to(room),
-                Self::Least(items) => items.shrink_to(room),
+            match &mut self.items {
+                Items::Fifo(items) => items.shrink_to(room),
+                Items::Lifo(items) => items.shrink_to(room),
+                Items::Ranked(items, _) => items.shrink_to(room),
+                Items::Least(items) => items.shrink_to(room),
             }
         }
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        match self {
-            Self::Fifo(items) => items.capacity(),
-            Self::Lifo(items) => items.capacity(),
-            Self::Ranked(items, _) => items.capacity(),
-            Self::Least(items) => items.capacity(),
+    fn capacity(&self) -> usize {
+        match &self.items {
+            Items::Fifo(items) => items.capacity(),
+            Items::Lifo(items) => items.capacity(),
+            Items::Ranked(items, _) => items.capacity(),
+            Items::Least(items) => items.capacity(),
         }
     }
 }
 
 impl<T> fmt::Debug for Line<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Fifo(_) => "fifo",
-            Self::Lifo(_) => "lifo",
-            Self::Ranked(..) => "aging",
-            Self::Least(_) => "priority",
+        f.write_str(match &self.items {
+            Items::Fifo(_) => "fifo",
+            Items::Lifo(_) => "lifo",
+            Items::Ranked(..) => "aging",
+            Items::Least(_) => "priority",
         })
     }
 }
@@ -171,7 +192,6 @@ impl<T> Eq for Ranked<T> {}
 pub(crate) trait Heap<T> {
     fn push(&mut self, value: T);
     fn pop(&mut self) -> Option<T>;
-    fn len(&self) -> usize;
     fn capacity(&self) -> usize;
     fn shrink_to(&mut self, room: usize);
 }
@@ -221,10 +241,6 @@ impl<T: Ord> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
         self.0.pop().map(|item| item.value)
     }
 
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
     fn capacity(&self) -> usize {
         self.0.capacity()
     }
@@ -244,7 +260,7 @@ mod tests {
 
     #[test]
     fn equals_stay_in_the_order_in_which_they_came() {
-        let mut line = Line::Ranked(BinaryHeap::new(), Count::default());
+        let mut line = Line::ranked();
         for i in 0..1000_u64 {
             line.push(i, i % 3);
         }
@@ -273,12 +289,7 @@ mod tests {
 
     #[test]
     fn room_is_given_back_after_a_crowd_and_kept_for_the_rest() {
-        let lines = [
-            Line::Fifo(VecDeque::new()),
-            Line::Lifo(Vec::new()),
-            Line::Ranked(BinaryHeap::new(), Count::default()),
-            Line::least(),
-        ];
+        let lines = [Line::fifo(), Line::lifo(), Line::ranked(), Line::least()];
         for mut line in lines {
             for i in 0..100_000 {
                 line.push(i, 0);
