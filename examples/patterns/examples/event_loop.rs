@@ -43,8 +43,7 @@ use std::time::{Duration, Instant};
 /// Of a callback or a task. Never used again, so one that comes late means nothing, rather than something else.
 type Id = u64;
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// The run queue, and the waker that fills it.
+// ---- The run queue, and the waker that fills it ----
 
 /// What is ready to run, in the order in which it became so. The one part of the loop that other threads reach.
 #[derive(Default)]
@@ -97,8 +96,7 @@ impl Wake for WakeTask {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// The loop.
+// ---- The loop ----
 
 /// Runs callbacks and tasks on the thread that made it. When it is dropped, so is all that it has not run.
 struct EventLoop {
@@ -316,8 +314,7 @@ impl Core {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// Tasks.
+// ---- Tasks ----
 
 /// A future that the loop runs. Awaiting it gives its value.
 struct Task<T> {
@@ -406,8 +403,7 @@ impl<T> Future for Task<T> {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// Two futures for it: one that a timer wakes, and one that another thread wakes.
+// ---- Two futures for it: one that a timer wakes, and one that another thread wakes ----
 
 /// From [`Handle::sleep`]. Dropping it takes its timer back.
 struct Sleep {
@@ -446,8 +442,8 @@ struct Handover<T> {
     waiting: Option<Waker>,
 }
 
-/// `await asyncio.to_thread(work)`: runs it on a thread of its own, so that it may block. A panic there goes on here. Dropping this
-/// future leaves the thread at work: no thread can be stopped from outside.
+/// `await asyncio.to_thread(work)`: runs it on a thread of its own, so that it may block. A panic there goes on here. Dropping
+/// this future leaves the thread at work: no thread can be stopped from outside.
 async fn to_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let here = Arc::new(Mutex::new(Handover {
         result: None,
@@ -479,8 +475,7 @@ async fn to_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static)
     result.await.unwrap_or_else(|panic| resume_unwind(panic))
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// What a coroutine is at.
+// ---- What a coroutine is at ----
 
 /// As Python's `inspect.getcoroutinestate` has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -552,8 +547,7 @@ impl<F> Drop for Coroutine<F> {
     }
 }
 
-// ---------------------------------------------------------------------------------------------------------------------------------
-// What one does with all that.
+// ---- What one does with all that ----
 
 const fn ms(n: u64) -> Duration {
     Duration::from_millis(n)
