@@ -19,6 +19,9 @@ mod en_deadlines_and_cancellation {}
 #[doc = include_str!("src/en/locks-and-signals.md")]
 mod en_locks_and_signals {}
 
+#[doc = include_str!("src/en/streams.md")]
+mod en_streams {}
+
 #[doc = include_str!("src/en/runtime.md")]
 mod en_runtime {}
 
