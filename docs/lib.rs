@@ -19,5 +19,11 @@ mod en_deadlines_and_cancellation {}
 #[doc = include_str!("src/en/locks-and-signals.md")]
 mod en_locks_and_signals {}
 
+#[doc = include_str!("src/en/streams.md")]
+mod en_streams {}
+
+#[doc = include_str!("src/en/runtime.md")]
+mod en_runtime {}
+
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}
