@@ -89,7 +89,7 @@ const REASON_SHIFT: u32 = 8;
 /// waits for the next child, or the end.
 const BURST: usize = 1024;
 
-/// A table no longer than this is not worth a sweep.
+/// A table no longer than this is not worth a sweep. The policy has a twin in taskgroup's `roster.rs`.
 const SWEEP_MIN: usize = 32;
 
 impl Node {
@@ -427,8 +427,9 @@ impl Node {
 
     /// One of the children is dropped. Whoever makes children sweeps the table, as it also has their
     /// memory at hand; so that a burst of them leaves nothing behind if no more are made, it is swept
-    /// here as well each time their number has halved. Every child holds a handle of this node, so
-    /// the number of handles is theirs, about.
+    /// here as well each time the handles of this node have halved. Every child holds one, but so do
+    /// leaves that stand apart: beside many of those a sweep comes late or not at all, and then the next
+    /// child or the end makes up for it.
     fn forget_one(self: &Arc<Self>) {
         let handles = Arc::strong_count(self);
         let slots = self.slots.load(Relaxed) as usize;

@@ -32,7 +32,8 @@ enum Stage {
     Over,
 }
 
-/// A table no longer than this is not worth a sweep.
+/// A table no longer than this is not worth a sweep. The policy has a twin in cancel's `node.rs`: they
+/// differ in what they sweep and when it is alive, and the rest is less than an interface for it.
 const SWEEP_MIN: usize = 32;
 
 impl Roster {
@@ -99,7 +100,7 @@ impl Roster {
     }
 
     /// For when `living` tasks are left and perhaps no more are spawned: call it each time their
-    /// number has halved.
+    /// number has halved. Some four times as many are kept then, at most.
     pub(crate) fn thin_out(&self, living: usize) {
         let mut table = self.0.lock();
         if table.stage == Stage::Open && table.nodes.len() > SWEEP_MIN + 4 * living {
@@ -218,5 +219,23 @@ mod tests {
         assert_eq!(table.nodes.len(), table.aborts.len());
         drop(table);
         assert_eq!(roster.living().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_goes_leaves_no_big_table() {
+        const LIVING: usize = 1024;
+        let roster = Roster::new();
+        let mut crowd: Vec<_> = (0..100_000).map(|_| node()).collect();
+        for node in &crowd {
+            roster.keep(node, None);
+        }
+        crowd.truncate(LIVING);
+        roster.thin_out(LIVING);
+        let table = roster.0.lock();
+        assert!(table.nodes.len() <= SWEEP_MIN + 4 * LIVING);
+        assert!(table.nodes.capacity() <= 8 * LIVING && table.aborts.capacity() <= 8 * LIVING);
+        assert_eq!(table.nodes.len(), table.aborts.len());
+        drop(table);
+        assert_eq!(roster.living().len(), LIVING);
     }
 }
