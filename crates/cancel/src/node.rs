@@ -6,7 +6,8 @@
 //! # Invariants
 //!
 //! - The state word only gains bits: `CANCELLED` and the reason's code in one step, under the
-//!   node's lock, then perhaps `ABORTED`, and `ENDED` at last.
+//!   node's lock, then perhaps `ABORTED`, and `ENDED` at last. The exception is `DRIVEN`, which goes
+//!   with the waker that it stands for.
 //! - A child is adopted under its parent's lock, and `CANCELLED` is set under that lock before the
 //!   children are listed, so no child slips through between the two.
 //! - At most one lock is held at a time, and none while a waker is woken or dropped, nor while a
