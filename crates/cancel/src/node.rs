@@ -259,15 +259,35 @@ impl Node {
         self.tell(Some(reason), ORIGIN | abort)
     }
 
-    /// Catches up with what the parent was told, where that has not come down yet: for a leaf that is
-    /// asked about by itself, before something inside it looks.
-    pub fn hear(&self) {
+    /// Catches up with what a leaf's parent was told, where that has not come down yet, before
+    /// something inside the leaf looks.
+    fn hear(&self) {
         let own = self.state.load(Acquire);
         if own & ATTACHED != 0 {
             let unheard = self.unheard(own);
             if unheard != 0 {
                 self.tell(None, unheard & ABORTED);
             }
+        }
+    }
+
+    /// Has all inside a leaf told what its parent was told, before what runs there is dropped: also
+    /// where another thread has begun to tell it, and has not come that far.
+    pub fn hear_out(&self) {
+        self.hear();
+        let own = self.state.load(Acquire);
+        if own & (ATTACHED | CANCELLED) != ATTACHED | CANCELLED {
+            return;
+        }
+        let mut inside = Vec::new();
+        let mut pending = self.inside();
+        while let Some(node) = pending.pop() {
+            let (_, audience, _) = node.mark(None, own & ABORTED);
+            pending.extend(node.inside());
+            inside.push((node, audience));
+        }
+        for (node, audience) in inside {
+            node.announce(audience);
         }
     }
 
@@ -446,14 +466,18 @@ impl Node {
 
     /// The children that have not ended, without leaves that stand apart.
     pub fn children(&self) -> Vec<Arc<Node>> {
-        let local = self.local.lock();
-        let mut children = local
-            .rare
-            .as_ref()
-            .map_or_else(Vec::new, |rare| rare.living());
-        drop(local);
+        let mut children = self.inside();
         children.retain(|child| !child.has_ended());
         children
+    }
+
+    /// The children that somebody holds, ended or not.
+    fn inside(&self) -> Vec<Arc<Node>> {
+        let local = self.local.lock();
+        local
+            .rare
+            .as_ref()
+            .map_or_else(Vec::new, |rare| rare.living())
     }
 
     /// Where those who wait for the cancellation stand in line.

@@ -189,6 +189,20 @@ async fn what_a_task_opens_once_it_knows_is_cancelled_too() {
     .await;
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn what_a_task_opened_before_it_knew_is_told_before_it_is_dropped() {
+    cancel_during(async |group, seen| {
+        let inside = CancelScope::new().run(async move {
+            let _asks = Asks(seen.clone());
+            seen.begun.fetch_add(1, SeqCst);
+            spin_until_cancelled(&group);
+            pending::<()>().await;
+        });
+        let _ = inside.await;
+    })
+    .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_failure_stops_a_map_whose_work_is_always_ready() {
     const ITEMS: usize = 50_000_000;
