@@ -6,7 +6,8 @@
 //! # Invariants
 //!
 //! - The state word only gains bits: `CANCELLED` and the reason's code in one step, under the
-//!   node's lock, then perhaps `ABORTED`, and `ENDED` at last.
+//!   node's lock, then perhaps `ABORTED`, and `ENDED` at last. The exception is `DRIVEN`, which goes
+//!   with the waker that it stands for.
 //! - A child is adopted under its parent's lock, and `CANCELLED` is set under that lock before the
 //!   children are listed, so no child slips through between the two.
 //! - At most one lock is held at a time, and none while a waker is woken or dropped, nor while a
@@ -89,7 +90,7 @@ const REASON_SHIFT: u32 = 8;
 /// waits for the next child, or the end.
 const BURST: usize = 1024;
 
-/// A table no longer than this is not worth a sweep.
+/// A table no longer than this is not worth a sweep. The policy has a twin in taskgroup's `roster.rs`.
 const SWEEP_MIN: usize = 32;
 
 impl Node {
@@ -258,15 +259,35 @@ impl Node {
         self.tell(Some(reason), ORIGIN | abort)
     }
 
-    /// Catches up with what the parent was told, where that has not come down yet: for a leaf that is
-    /// asked about by itself, before something inside it looks.
-    pub fn hear(&self) {
+    /// Catches up with what a leaf's parent was told, where that has not come down yet, before
+    /// something inside the leaf looks.
+    fn hear(&self) {
         let own = self.state.load(Acquire);
         if own & ATTACHED != 0 {
             let unheard = self.unheard(own);
             if unheard != 0 {
                 self.tell(None, unheard & ABORTED);
             }
+        }
+    }
+
+    /// Has all inside a leaf told what its parent was told, before what runs there is dropped: also
+    /// where another thread has begun to tell it, and has not come that far.
+    pub fn hear_out(&self) {
+        self.hear();
+        let own = self.state.load(Acquire);
+        if own & (ATTACHED | CANCELLED) != ATTACHED | CANCELLED {
+            return;
+        }
+        let mut inside = Vec::new();
+        let mut pending = self.inside();
+        while let Some(node) = pending.pop() {
+            let (_, audience, _) = node.mark(None, own & ABORTED);
+            pending.extend(node.inside());
+            inside.push((node, audience));
+        }
+        for (node, audience) in inside {
+            node.announce(audience);
         }
     }
 
@@ -427,8 +448,9 @@ impl Node {
 
     /// One of the children is dropped. Whoever makes children sweeps the table, as it also has their
     /// memory at hand; so that a burst of them leaves nothing behind if no more are made, it is swept
-    /// here as well each time their number has halved. Every child holds a handle of this node, so
-    /// the number of handles is theirs, about.
+    /// here as well each time the handles of this node have halved. Every child holds one, but so do
+    /// leaves that stand apart: beside many of those a sweep comes late or not at all, and then the next
+    /// child or the end makes up for it.
     fn forget_one(self: &Arc<Self>) {
         let handles = Arc::strong_count(self);
         let slots = self.slots.load(Relaxed) as usize;
@@ -444,14 +466,18 @@ impl Node {
 
     /// The children that have not ended, without leaves that stand apart.
     pub fn children(&self) -> Vec<Arc<Node>> {
-        let local = self.local.lock();
-        let mut children = local
-            .rare
-            .as_ref()
-            .map_or_else(Vec::new, |rare| rare.living());
-        drop(local);
+        let mut children = self.inside();
         children.retain(|child| !child.has_ended());
         children
+    }
+
+    /// The children that somebody holds, ended or not.
+    fn inside(&self) -> Vec<Arc<Node>> {
+        let local = self.local.lock();
+        local
+            .rare
+            .as_ref()
+            .map_or_else(Vec::new, |rare| rare.living())
     }
 
     /// Where those who wait for the cancellation stand in line.

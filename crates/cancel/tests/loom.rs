@@ -221,6 +221,24 @@ fn a_leaf_and_its_parent_are_cancelled_at_once() {
     });
 }
 
+#[test]
+fn a_leaf_that_notices_by_itself_has_all_inside_told_before_it_acts() {
+    loom::model(|| {
+        let parent = root();
+        let leaf = leaf(&parent);
+        let inner = child(&leaf);
+        let task = thread::spawn(move || {
+            if leaf.is_aborted() {
+                leaf.hear_out();
+                assert!(inner.is_aborted());
+                assert_eq!(inner.reason(), Some(words()));
+            }
+        });
+        parent.cancel(words());
+        task.join().unwrap();
+    });
+}
+
 /// As many as are let go before the table is swept.
 const SWEEP: usize = 32;
 

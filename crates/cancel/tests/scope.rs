@@ -3,8 +3,11 @@
 
 use std::any::Any;
 use std::future::pending;
+use std::iter::successors;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use shibuya_cancel::raw::{Bound, Node, Owner, Role};
@@ -281,6 +284,42 @@ async fn the_first_reason_stays_and_its_words_are_inherited() {
             "cancelled: said once"
         );
     }
+}
+
+#[test]
+fn nobody_is_woken_before_all_inside_know() {
+    struct Looks(CancelScope, Seen);
+
+    impl Wake for Looks {
+        fn wake(self: Arc<Self>) {
+            assert_eq!(self.0.reason(), Some(Reason::Shutdown));
+            self.1.add();
+        }
+    }
+
+    let nodes: Vec<_> = successors(
+        Some(Node::root(Bound::NONE, Duration::ZERO, Role::Run)),
+        |n| {
+            Some(Node::child(
+                n.clone(),
+                Bound::NONE,
+                Duration::ZERO,
+                Role::Run,
+            ))
+        },
+    )
+    .take(4)
+    .collect();
+    let scopes: Vec<_> = nodes.into_iter().map(CancelScope::from).collect();
+    let (innermost, seen) = (&scopes[3], Seen::default());
+    let waker = Waker::from(Arc::new(Looks(innermost.clone(), seen.clone())));
+    let mut cx = Context::from_waker(&waker);
+    let mut waiting: Vec<_> = scopes.iter().map(|scope| scope.cancelled()).collect();
+    for wait in &mut waiting {
+        assert_pending!(Pin::new(wait).poll(&mut cx));
+    }
+    scopes[0].cancel(Reason::Shutdown);
+    assert_eq!(seen.count(), 4);
 }
 
 #[tokio::test]

@@ -12,8 +12,8 @@ use shibuya_waitlist::{Latch, Wait, WaitList};
 /// Once [`set`](Self::set), it lets through whoever waits and whoever comes, until it is
 /// [cleared](Self::clear). Whoever waits when it is set gets through, however soon it is cleared again.
 ///
-/// It is a few words, and allocates once for all who wait together. Share it in an `Arc`, or as a
-/// static.
+/// It is a few words. Those who wait together share one list, which is made when the first one waits
+/// and grows with them. Share the event in an `Arc`, or as a static.
 ///
 /// # Examples
 ///

@@ -16,8 +16,8 @@ use crate::lines::{Lines, Place};
 /// For work that must not happen twice at a time per user, file or order. Fair: whoever asks first
 /// for a key has it first. A key takes memory only while somebody holds it or waits for it.
 ///
-/// Clones of a key are made, so let it be a number, an `Arc<str>` or the like. What is protected lies
-/// elsewhere: a database, a folder, a remote service.
+/// Clones of a key are made, so let it be a number, an `Arc<str>` or the like. It is hashed, compared
+/// and cloned under a lock. What is protected lies elsewhere: a database, a folder, a remote service.
 ///
 /// # Examples
 ///

@@ -13,8 +13,8 @@ use crate::lines::{Lines, Place};
 ///
 /// A caller that is dropped while it makes the call hands over to the next one who waits, who makes the
 /// call anew; so does one that panics. The result is cloned for each: where that is dear, or an error
-/// can't be cloned, let it be an `Arc`. The clones are made under a lock. A call must not ask for its
-/// own key: it would wait for itself.
+/// can't be cloned, let it be an `Arc`. Those clones are made under a lock, and a key is hashed,
+/// compared and cloned under one. A call must not ask for its own key: it would wait for itself.
 ///
 /// # Examples
 ///

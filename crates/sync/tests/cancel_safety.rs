@@ -21,7 +21,7 @@ async fn an_event_lets_the_others_through() {
         "Event::wait",
         async || {
             let event = Arc::new(Event::new());
-            let (other, through) = (event.clone(), Arc::new(AtomicUsize::new(0)));
+            let (sets, through) = (event.clone(), Arc::new(AtomicUsize::new(0)));
             let count = through.clone();
             let neighbour = tokio::spawn({
                 let event = event.clone();
@@ -30,14 +30,10 @@ async fn an_event_lets_the_others_through() {
                     count.fetch_add(1, SeqCst);
                 }
             });
+            // Once the future, which is polled next, and the neighbour have been polled.
             tokio::spawn(async move {
-                while other.waiting() < 2 {
-                    yield_now().await;
-                    if Arc::strong_count(&other) < 3 {
-                        break;
-                    }
-                }
-                other.set();
+                yield_now().await;
+                sets.set();
             });
             let future = {
                 let event = event.clone();

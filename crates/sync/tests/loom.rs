@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 
 use loom::future::block_on;
+use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
 use shibuya_sync::{Barrier, Broken, Event, KeyedMutex, SingleFlight};
 
@@ -83,10 +84,19 @@ fn one_gives_up_while_the_other_comes() {
 fn one_holds_a_key_at_a_time_and_the_last_one_takes_it_along() {
     bounded(|| {
         let locks = Arc::new(KeyedMutex::new());
-        let other = locks.clone();
-        let task = thread::spawn(move || drop(block_on(other.lock(1))));
-        drop(block_on(locks.lock(1)));
+        // Two steps, and relaxed: the key alone sees to it that none is lost.
+        let turns = Arc::new(AtomicUsize::new(0));
+        let take_turn = |turns: &AtomicUsize| turns.store(turns.load(Relaxed) + 1, Relaxed);
+        let (other, others) = (locks.clone(), turns.clone());
+        let task = thread::spawn(move || {
+            let _guard = block_on(other.lock(1));
+            take_turn(&others);
+        });
+        let guard = block_on(locks.lock(1));
+        take_turn(&turns);
+        drop(guard);
         task.join().unwrap();
+        assert_eq!(turns.load(Relaxed), 2);
         assert!(locks.is_empty());
     });
 }

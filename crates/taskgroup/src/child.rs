@@ -106,7 +106,7 @@ fn finish<F, T>(
         return None;
     };
     let mut node = node.clone();
-    node.hear();
+    node.hear_out();
     let unwanted = needs_drop::<T>() && node.role().task().is_some_and(fate::is_unwatched);
     let bound = node.bound();
     let inside = enter(&mut node, bound);

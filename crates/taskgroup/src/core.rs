@@ -9,11 +9,11 @@ use shibuya_cancel::{Cancelled, Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
-use crate::cells::Cells;
 use crate::error::{Cause, Failure, Straggler};
 use crate::failures::Failures;
 use crate::limit::Slots;
 use crate::live::{Entered, Left, Live};
+use crate::roster::Roster;
 use crate::{Name, OnError};
 
 /// A task's own error, until the typed front of the group takes it.
@@ -31,7 +31,7 @@ pub(crate) struct Core {
     pub(crate) slots: Option<Arc<Slots>>,
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
-    pub(crate) cells: Cells,
+    pub(crate) roster: Roster,
     live: Live,
     failures: Mutex<Failures<AnyError>>,
 }
@@ -51,7 +51,7 @@ impl Core {
             on_error,
             slots,
             runtime,
-            cells: Cells::new(),
+            roster: Roster::new(),
             live: Live::new(),
             failures: Mutex::new(Failures::new()),
         }
@@ -65,6 +65,19 @@ impl Core {
     /// How many tasks have not ended.
     pub(crate) fn len(&self) -> usize {
         self.live.count()
+    }
+
+    /// The tasks that have not ended.
+    pub(crate) fn stragglers(&self) -> Vec<Straggler> {
+        let living = self.roster.living();
+        let tasks = living.iter().filter_map(|node| node.role().task());
+        tasks
+            .map(|task| Straggler {
+                id: task.id,
+                name: task.name.clone(),
+                location: task.location,
+            })
+            .collect()
     }
 
     /// Counts one task more, unless the group is over.
@@ -81,13 +94,13 @@ impl Core {
             match core.live.leave() {
                 Left::Others(living) => {
                     if living >= BURST && living.is_power_of_two() {
-                        core.cells.thin_out(living);
+                        core.roster.thin_out(living);
                     }
                     return;
                 }
                 Left::Empty => return node.wake(),
                 Left::EmptyOrphaned => {
-                    core.cells.clear();
+                    core.roster.clear();
                     match adopter(node) {
                         Some(outer) => left = outer,
                         None => return,
@@ -106,7 +119,7 @@ impl Core {
     pub(crate) fn orphan(&self, node: &Node) {
         let _ = enclosing(node).any(|(outer, _)| outer.live.adopt());
         if self.live.orphan() == 0 {
-            self.cells.clear();
+            self.roster.clear();
             if let Some((outer, node)) = adopter(node) {
                 outer.leave(node);
             }
@@ -168,25 +181,12 @@ impl Core {
 
 impl Owner for Core {
     fn abort_leaves(&self) {
-        self.cells.abort();
+        self.roster.abort();
     }
 
     fn as_any(&self) -> &dyn Any {
         self
     }
-}
-
-/// The tasks of a group that have not ended.
-pub(crate) fn stragglers(node: &Node) -> Vec<Straggler> {
-    let living = Core::of(node).map_or_else(Vec::new, |core| core.cells.living());
-    let tasks = living.iter().filter_map(|node| node.role().task());
-    tasks
-        .map(|task| Straggler {
-            id: task.id,
-            name: task.name.clone(),
-            location: task.location,
-        })
-        .collect()
 }
 
 /// The groups further out, the next one first, with their nodes.

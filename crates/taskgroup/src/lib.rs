@@ -3,7 +3,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod builder;
-mod cells;
 mod child;
 mod core;
 mod error;
@@ -15,6 +14,7 @@ mod live;
 mod map;
 mod outcome;
 mod panic;
+mod roster;
 mod run;
 mod spawn;
 mod task;

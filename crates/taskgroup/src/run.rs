@@ -13,7 +13,7 @@ use shibuya_cancel::{Reason, TaskId};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
-use crate::core::{AnyError, Core, stragglers};
+use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure, GroupError, Report, Straggler};
 use crate::limit::Free;
 use crate::{OnPanic, Panic, TaskGroup};
@@ -216,7 +216,7 @@ where
                 Timestamp::now().after(node.grace())
             });
             std::task::ready!(this.timer.poll(ends, cx));
-            *this.aborted = stragglers(node);
+            *this.aborted = core(node).stragglers();
             for task in &*this.aborted {
                 tracing::warn!(%task, "aborted: still at work when the grace was over");
             }
@@ -237,7 +237,7 @@ where
         let node = this.node.as_ref().expect("the group was started");
         node.end();
         let core = core(node);
-        core.cells.clear();
+        core.roster.clear();
         let (mut failures, dropped) = core.take_failures();
         if this.value.is_some() && !node.is_aborted() {
             // All ended by themselves within the grace: late, and well.

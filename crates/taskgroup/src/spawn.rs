@@ -205,7 +205,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         let node = self.into_node();
         let handle = group.core().runtime.spawn(Child::new(node.clone(), fut));
         let abort = (!is_blocking).then(|| handle.abort_handle());
-        group.core().cells.keep(&node, abort);
+        group.core().roster.keep(&node, abort);
         Task::new(node, Some(handle))
     }
 

@@ -101,7 +101,7 @@ fn one_that_was_cancelled_before_its_turn_never_starts() {
 
 /// Where its timeout dropped the wait for the thread, the group ended while the thread went on.
 #[test]
-fn a_time_out_is_seen_as_remaining_time_and_the_group_still_waits() {
+fn a_timeout_is_seen_as_remaining_time_and_the_group_still_waits() {
     on_threads(async {
         let ended = Arc::new(AtomicBool::new(false));
         let seen = ended.clone();

@@ -317,7 +317,7 @@ async fn one_failure_or_many_have_one_shape() {
 
 /// Kotlin#1374: a timeout looks like a cancellation, and an outer one like an inner one.
 #[tokio::test(start_paused = true)]
-async fn time_outs_and_cancellations_are_told_apart() {
+async fn timeouts_and_cancellations_are_told_apart() {
     let late = TaskGroup::<()>::builder()
         .timeout(ms(5))
         .run(async |_| pending::<Result<(), ()>>().await);

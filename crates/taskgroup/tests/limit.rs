@@ -243,7 +243,7 @@ async fn a_slot_is_freed_however_its_task_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_time_out_begins_with_the_task_and_not_in_the_line() {
+async fn a_timeout_begins_with_the_task_and_not_in_the_line() {
     TaskGroup::<()>::builder()
         .limit(1)
         .run(async |g| {

@@ -1,4 +1,4 @@
-//! `std`'s locks, atomics and threads, or loom's under `--cfg shibuya_loom`.
+//! `std`'s locks and atomics, or loom's under `--cfg shibuya_loom`.
 //!
 //! For Shibuya's own crates, so that all of them are checked against the same primitives. Not part of the public API.
 
@@ -9,12 +9,7 @@ use std::sync as imp;
 use std::sync::PoisonError;
 
 pub use imp::MutexGuard;
-pub use imp::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering, fence};
-
-#[cfg(shibuya_loom)]
-pub use loom::thread;
-#[cfg(not(shibuya_loom))]
-pub use std::thread;
+pub use imp::atomic::{AtomicBool, AtomicU32, AtomicUsize};
 
 /// In pauses of the processor: from one microsecond, about, to ten.
 #[cfg(not(shibuya_loom))]

@@ -26,6 +26,9 @@ pub use stream::{Ordered, Unordered};
 /// future polled beside it, does not starve them. The iterator is pulled from under a lock: keep it
 /// cheap, and let `f` do the work.
 ///
+/// Poll it from a task, or in the runtime's own `block_on`. An executor that parks a worker of the
+/// runtime for it, as `futures::executor::block_on` does inside a task, hangs the tasks it waits for.
+///
 /// # Errors
 ///
 /// [`GroupError`](crate::GroupError), in which a failed item is named after its position, counted from 0: `item 17`.

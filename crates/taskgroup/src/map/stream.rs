@@ -21,6 +21,9 @@ use crate::{GroupError, Name, TaskGroup};
 /// After a failure it gives what was ready before, then the error, then ends. Dropping it has the
 /// workers dropped at their next poll, without waiting for that.
 ///
+/// Polled by an executor that parks a worker of the runtime, such as `futures::executor::block_on`
+/// inside a task, it hangs: the tasks it waits for need that worker.
+///
 /// # Cancel safety
 ///
 /// Waiting for the next value can be given up and taken up again: a value is taken only when it is
@@ -35,6 +38,9 @@ pub struct Unordered<U, E> {
 ///
 /// After a failure it gives what can still be given in order, then the error, then ends. Dropping
 /// it has the workers dropped at their next poll, without waiting for that.
+///
+/// Polled by an executor that parks a worker of the runtime, such as `futures::executor::block_on`
+/// inside a task, it hangs: the tasks it waits for need that worker.
 ///
 /// # Cancel safety
 ///

@@ -12,7 +12,7 @@ use tokio::task::AbortHandle;
 /// If the workers freed what the spawner allocates, both would stand in line for the allocator's lock:
 /// with glibc's, on two workers, that made a spawn cost 1.6 times as much. What is kept is no more
 /// than twice what the last sweep left; the futures in it are gone.
-pub(crate) struct Cells(Mutex<Table>);
+pub(crate) struct Roster(Mutex<Table>);
 
 struct Table {
     nodes: Vec<Weak<Node>>,
@@ -32,10 +32,11 @@ enum Stage {
     Over,
 }
 
-/// A table no longer than this is not worth a sweep.
+/// A table no longer than this is not worth a sweep. The policy has a twin in cancel's `node.rs`: they
+/// differ in what they sweep and when it is alive, and the rest is less than an interface for it.
 const SWEEP_MIN: usize = 32;
 
-impl Cells {
+impl Roster {
     pub(crate) fn new() -> Self {
         Self(Mutex::new(Table {
             nodes: Vec::new(),
@@ -99,7 +100,7 @@ impl Cells {
     }
 
     /// For when `living` tasks are left and perhaps no more are spawned: call it each time their
-    /// number has halved.
+    /// number has halved. Some four times as many are kept then, at most.
     pub(crate) fn thin_out(&self, living: usize) {
         let mut table = self.0.lock();
         if table.stage == Stage::Open && table.nodes.len() > SWEEP_MIN + 4 * living {
@@ -165,13 +166,13 @@ mod tests {
 
     #[tokio::test]
     async fn an_abort_meets_also_who_comes_late() {
-        let cells = Cells::new();
+        let roster = Roster::new();
         let nodes = [node(), node()];
         let tasks = [(); 2].map(|()| tokio::spawn(pending::<()>()));
-        cells.keep(&nodes[0], Some(tasks[0].abort_handle()));
-        cells.abort();
-        cells.keep(&nodes[1], Some(tasks[1].abort_handle()));
-        assert_eq!(cells.living().len(), 2, "they are still named");
+        roster.keep(&nodes[0], Some(tasks[0].abort_handle()));
+        roster.abort();
+        roster.keep(&nodes[1], Some(tasks[1].abort_handle()));
+        assert_eq!(roster.living().len(), 2, "they are still named");
         for task in tasks {
             assert!(was_aborted(task).await);
         }
@@ -179,44 +180,62 @@ mod tests {
 
     #[tokio::test]
     async fn nothing_is_kept_once_all_is_over() {
-        let (cells, node) = (Cells::new(), node());
+        let (roster, node) = (Roster::new(), node());
         let task = tokio::spawn(pending::<()>());
-        cells.keep(&node, Some(task.abort_handle()));
-        cells.abort();
+        roster.keep(&node, Some(task.abort_handle()));
+        roster.abort();
         assert!(was_aborted(task).await);
-        cells.clear();
-        cells.keep(&node, None);
-        cells.abort();
-        let table = cells.0.lock();
+        roster.clear();
+        roster.keep(&node, None);
+        roster.abort();
+        let table = roster.0.lock();
         assert!(table.nodes.is_empty() && table.aborts.is_empty());
     }
 
     #[tokio::test]
     async fn the_living_are_those_that_have_not_ended() {
-        let cells = Cells::new();
+        let roster = Roster::new();
         let nodes = [node(), node(), node()];
         for node in &nodes {
-            cells.keep(node, None);
+            roster.keep(node, None);
         }
         nodes[0].end();
         let [_, gone, living] = nodes;
         drop(gone);
-        let found = cells.living();
+        let found = roster.living();
         assert!(found.len() == 1 && Arc::ptr_eq(&found[0], &living));
     }
 
     #[tokio::test]
     async fn the_table_follows_the_living() {
-        let cells = Cells::new();
+        let roster = Roster::new();
         let living = node();
-        cells.keep(&living, None);
+        roster.keep(&living, None);
         for _ in 0..100_000 {
-            cells.keep(&node(), None);
+            roster.keep(&node(), None);
         }
-        let table = cells.0.lock();
+        let table = roster.0.lock();
         assert!(table.nodes.len() <= 2 * SWEEP_MIN && table.nodes.capacity() <= 8 * SWEEP_MIN);
         assert_eq!(table.nodes.len(), table.aborts.len());
         drop(table);
-        assert_eq!(cells.living().len(), 1);
+        assert_eq!(roster.living().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_crowd_that_goes_leaves_no_big_table() {
+        const LIVING: usize = 1024;
+        let roster = Roster::new();
+        let mut crowd: Vec<_> = (0..100_000).map(|_| node()).collect();
+        for node in &crowd {
+            roster.keep(node, None);
+        }
+        crowd.truncate(LIVING);
+        roster.thin_out(LIVING);
+        let table = roster.0.lock();
+        assert!(table.nodes.len() <= SWEEP_MIN + 4 * LIVING);
+        assert!(table.nodes.capacity() <= 8 * LIVING && table.aborts.capacity() <= 8 * LIVING);
+        assert_eq!(table.nodes.len(), table.aborts.len());
+        drop(table);
+        assert_eq!(roster.living().len(), LIVING);
     }
 }
