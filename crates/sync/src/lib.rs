@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 
 mod barrier;
+mod condvar;
 mod event;
 mod keyed;
 mod lines;
 mod single_flight;
 
 pub use barrier::{Arrival, Barrier, BarrierWait, Broken, Party};
+pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::{Event, EventWait};
 pub use keyed::{KeyedGuard, KeyedLock, KeyedMutex};
 pub use single_flight::SingleFlight;

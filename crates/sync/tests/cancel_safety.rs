@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use shibuya_sync::{
-    Arrival, Barrier, BarrierWait, Broken, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex,
-    SingleFlight,
+    Arrival, Barrier, BarrierWait, Broken, Condvar, Event, EventWait, KeyedGuard, KeyedLock,
+    KeyedMutex, Mutex, SingleFlight,
 };
-use shibuya_testkit::{Ending, Report, cancel_at_every_poll};
+use shibuya_testkit::{Ending, Harness, Report, cancel_at_every_poll};
 use tokio::task::yield_now;
 
 fn really_waited(report: Report) {
@@ -159,4 +160,118 @@ async fn a_call_goes_to_the_next_who_waits() {
         },
     );
     really_waited(report.await);
+}
+
+/// One token and the two who wait for it: the future under test, and a neighbour behind it in line.
+#[derive(Default)]
+struct Token {
+    there: Mutex<bool>,
+    came: Condvar,
+}
+
+impl Token {
+    async fn take(&self) {
+        let there = self.there.lock().await;
+        *self.came.wait_while(there, |there| !*there).await = false;
+    }
+}
+
+/// Exactly one is told of the token, while the mutex is held, so that it has to wait twice. Whoever gives up at
+/// any time leaves both the token and its notification to the neighbour.
+async fn a_token_and_its_notification_go_to_the_next(
+    harness: Harness,
+    take: impl AsyncFn(Arc<Token>) + Clone + 'static,
+) {
+    let report = harness.run(
+        async || {
+            let token = Arc::new(Token::default());
+            let (first, brings) = (token.clone(), token.clone());
+            let take = take.clone();
+            let future = async move { take(first).await };
+            let neighbour = token.clone();
+            let neighbour = tokio::spawn(async move {
+                // Behind the future under test, if that comes at all.
+                yield_now().await;
+                neighbour.take().await;
+            });
+            tokio::spawn(async move {
+                // Until both are in line; or the neighbour, when the other is gone.
+                while brings.came.waiting() < Arc::strong_count(&brings).min(4) - 2 {
+                    yield_now().await;
+                }
+                let mut there = brings.there.lock().await;
+                *there = true;
+                brings.came.notify_one();
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+            });
+            ((token, neighbour), future)
+        },
+        async |(token, neighbour), ending| {
+            if let Ending::Completed(()) = ending {
+                *token.there.lock().await = true;
+                token.came.notify_one();
+            }
+            neighbour.await.unwrap();
+            assert_eq!(
+                (*token.there.lock().await, token.came.waiting()),
+                (false, 0)
+            );
+        },
+    );
+    let report = report.await;
+    assert!(
+        report.polls >= 3,
+        "it never waited for the mutex: {report:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next() {
+    a_token_and_its_notification_go_to_the_next(Harness::new("Condvar::wait"), async |token| {
+        let mut there = token.there.lock().await;
+        while !*there {
+            there = token.came.wait(there).await;
+        }
+        *there = false;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next_of_those_with_a_condition() {
+    let take = async |token: Arc<Token>| token.take().await;
+    a_token_and_its_notification_go_to_the_next(Harness::new("Condvar::wait_while"), take).await;
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next_of_those_who_have_a_limit() {
+    a_token_and_its_notification_go_to_the_next(
+        Harness::new("Condvar::wait_timeout"),
+        async |token| {
+            let mut there = token.there.lock().await;
+            while !*there {
+                there = token.came.wait_timeout(there, LONG).await.0;
+            }
+            *there = false;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next_of_those_with_a_condition_and_a_limit() {
+    a_token_and_its_notification_go_to_the_next(
+        Harness::new("Condvar::wait_timeout_while"),
+        async |token| {
+            let there = token.there.lock().await;
+            let came = &token.came;
+            let (mut there, _) = came.wait_timeout_while(there, LONG, |there| !*there).await;
+            *there = false;
+        },
+    )
+    .await;
 }

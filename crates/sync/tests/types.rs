@@ -4,8 +4,8 @@
 use std::panic::UnwindSafe;
 
 use shibuya_sync::{
-    Arrival, Barrier, BarrierWait, Broken, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex,
-    Party, SingleFlight,
+    Arrival, Barrier, BarrierWait, Broken, Condvar, Event, EventWait, KeyedGuard, KeyedLock,
+    KeyedMutex, Mutex, Party, SingleFlight, WaitTimeoutResult,
 };
 use static_assertions::assert_impl_all;
 
@@ -16,6 +16,8 @@ assert_impl_all!(BarrierWait<'static>: Send, Sync, Unpin);
 assert_impl_all!(Party<'static>: Send, Sync, Unpin);
 assert_impl_all!(Arrival: Send, Sync, Copy);
 assert_impl_all!(Broken: Send, Sync, Copy, std::error::Error);
+assert_impl_all!(Condvar: Send, Sync, Unpin, UnwindSafe);
+assert_impl_all!(WaitTimeoutResult: Send, Sync, Copy);
 assert_impl_all!(KeyedMutex<String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedLock<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedGuard<'static, String>: Send, Sync, Unpin);
@@ -24,4 +26,21 @@ assert_impl_all!(SingleFlight<String, Vec<u8>>: Send, Sync, Unpin);
 #[test]
 fn an_event_is_a_few_words() {
     assert!(size_of::<Event>() <= 32, "{}", size_of::<Event>());
+}
+
+#[test]
+fn a_condvar_is_a_few_words() {
+    assert!(size_of::<Condvar>() <= 48, "{}", size_of::<Condvar>());
+}
+
+/// Compiles if the futures of async functions are `Send` whenever what they hold is.
+#[allow(dead_code)]
+fn they_can_be_spawned(condvar: &'static Condvar, mutex: &'static Mutex<u32>) {
+    tokio::spawn(async {
+        let guard = condvar.wait(mutex.lock().await).await;
+        let guard = condvar.wait_while(guard, |n| *n == 0).await;
+        let limit = std::time::Duration::from_secs(1);
+        let (guard, _) = condvar.wait_timeout(guard, limit).await;
+        drop(condvar.wait_timeout_while(guard, limit, |n| *n == 0).await);
+    });
 }
