@@ -2,13 +2,19 @@
 #![forbid(unsafe_code)]
 
 mod barrier;
+mod batcher;
+mod batches;
 mod condvar;
 mod event;
+mod gathering;
 mod keyed;
 mod lines;
+mod pace;
 mod single_flight;
 
 pub use barrier::{Arrival, Barrier, BarrierWait, Broken, Party};
+pub use batcher::{AddError, Batch, Batcher, TryAddError};
+pub use batches::{Batches, batches};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use event::{Event, EventWait};
 pub use keyed::{KeyedGuard, KeyedLock, KeyedMutex};

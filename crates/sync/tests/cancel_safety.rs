@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use futures_util::stream::{self, Stream, StreamExt};
 use shibuya_sync::{
-    Arrival, Barrier, BarrierWait, Broken, Condvar, Event, EventWait, KeyedGuard, KeyedLock,
-    KeyedMutex, Mutex, SingleFlight,
+    Arrival, Barrier, BarrierWait, Batcher, Broken, Condvar, Event, EventWait, KeyedGuard,
+    KeyedLock, KeyedMutex, Mutex, SingleFlight, batches,
 };
 use shibuya_testkit::{Ending, Harness, Report, cancel_at_every_poll};
 use tokio::task::yield_now;
@@ -274,4 +275,126 @@ async fn a_notification_goes_to_the_next_of_those_with_a_condition_and_a_limit()
         },
     )
     .await;
+}
+
+/// Runs a batcher until it is closed and empty.
+async fn flush_all(batcher: &Batcher<u32>) -> Vec<u32> {
+    let flushed = Mutex::new(Vec::new());
+    let run = batcher.run(async |mut batch| flushed.lock().await.append(&mut batch));
+    run.await;
+    flushed.into_inner()
+}
+
+#[tokio::test]
+async fn an_item_is_accepted_or_goes_with_its_future() {
+    let report = cancel_at_every_poll(
+        "Batcher::add",
+        async || {
+            let batcher = Arc::new(Batcher::new(1, LONG));
+            batcher.try_add(1).unwrap();
+            let (adds, runs) = (batcher.clone(), batcher.clone());
+            let future = async move { adds.add(2).await.unwrap() };
+            let neighbour = batcher.clone();
+            let neighbour = tokio::spawn(async move { neighbour.add(3).await });
+            let flushed = tokio::spawn(async move {
+                yield_now().await;
+                flush_all(&runs).await
+            });
+            ((batcher, neighbour, flushed), future)
+        },
+        async |(batcher, neighbour, flushed), ending| {
+            neighbour.await.unwrap().unwrap();
+            batcher.close();
+            let flushed = flushed.await.unwrap();
+            assert!(flushed == [1, 2, 3] || (ending.is_dropped() && flushed == [1, 3]));
+        },
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test]
+async fn no_item_goes_with_a_run() {
+    let report = cancel_at_every_poll(
+        "Batcher::run",
+        async || {
+            let batcher = Arc::new(Batcher::new(2, Duration::from_millis(1)));
+            let flushed = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let (adds, runs, flushes) = (batcher.clone(), batcher.clone(), flushed.clone());
+            let adds = tokio::spawn(async move {
+                for item in 0..5 {
+                    yield_now().await;
+                    adds.add(item).await.unwrap();
+                }
+            });
+            let future = async move {
+                let flush = runs.run(async |mut batch| {
+                    yield_now().await;
+                    flushes.lock().unwrap().push(batch.remove(0));
+                    yield_now().await;
+                    flushes.lock().unwrap().append(&mut batch);
+                    if flushes.lock().unwrap().len() == 5 {
+                        runs.close();
+                    }
+                });
+                flush.await;
+            };
+            ((batcher, flushed, adds), future)
+        },
+        async |(batcher, flushed, adds), _ending| {
+            let end = async {
+                adds.await.unwrap();
+                batcher.close();
+            };
+            let (rest, ()) = tokio::join!(flush_all(&batcher), end);
+            flushed.lock().unwrap().extend(rest);
+            assert_eq!(*flushed.lock().unwrap(), [0, 1, 2, 3, 4]);
+        },
+    );
+    really_waited(report.await);
+}
+
+/// Gives its items with a pause before each, and then ends.
+fn paused(items: u32) -> impl Stream<Item = u32> + Unpin {
+    let items = stream::iter(0..items).then(async |item| {
+        yield_now().await;
+        item
+    });
+    Box::pin(items)
+}
+
+/// Drops the future of each `next()` at every poll, and goes on with the stream.
+async fn the_stream_goes_on<S: Stream<Item: PartialEq + std::fmt::Debug> + Unpin>(
+    harness: Harness,
+    make: impl Fn() -> S,
+    all: Vec<S::Item>,
+) {
+    let all = &all;
+    let report = harness.run(
+        async || {
+            let stream = Arc::new(Mutex::new((make(), Vec::new())));
+            let other = stream.clone();
+            let future = async move {
+                let (stream, seen) = &mut *other.lock().await;
+                while let Some(item) = stream.next().await {
+                    seen.push(item);
+                }
+            };
+            (stream, future)
+        },
+        async |stream, _ending| {
+            let (stream, seen) = &mut *stream.lock().await;
+            while let Some(item) = stream.next().await {
+                seen.push(item);
+            }
+            assert_eq!(seen, all);
+        },
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test]
+async fn what_was_gathered_stays_in_the_stream() {
+    let make = || batches(paused(5), 2, LONG);
+    let all = vec![vec![0, 1], vec![2, 3], vec![4]];
+    the_stream_goes_on(Harness::new("batches"), make, all).await;
 }

@@ -2,13 +2,15 @@
 //! `RUSTFLAGS="--cfg shibuya_loom" cargo test --release -p shibuya-sync --test loom`
 #![cfg(shibuya_loom)]
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use loom::future::block_on;
 use loom::thread;
-use shibuya_sync::{Barrier, Broken, Condvar, Event, KeyedMutex, Mutex, SingleFlight};
+use shibuya_sync::{Barrier, Batcher, Broken, Condvar, Event, KeyedMutex, Mutex, SingleFlight};
 
 /// All orders with up to three preemptions: the rest take minutes.
 fn bounded(model: impl Fn() + Send + Sync + 'static) {
@@ -213,5 +215,38 @@ fn two_notifications_wake_two() {
             drop(block_on(wait));
         }
         task.join().unwrap();
+    });
+}
+
+// Batcher.
+
+#[test]
+fn each_item_that_two_add_is_flushed_once() {
+    bounded(|| {
+        let batcher = Arc::new(Batcher::new(1, Duration::MAX));
+        let adds = batcher.clone();
+        let task = thread::spawn(move || {
+            block_on(adds.add(1)).unwrap();
+            block_on(adds.add(2)).unwrap();
+            adds.close();
+        });
+        let flushed = RefCell::new(Vec::new());
+        block_on(batcher.run(async |mut batch| flushed.borrow_mut().append(&mut batch)));
+        task.join().unwrap();
+        assert_eq!(flushed.into_inner(), [1, 2]);
+    });
+}
+
+#[test]
+fn one_adds_while_the_batcher_is_closed() {
+    bounded(|| {
+        let batcher = Arc::new(Batcher::new(1, Duration::MAX));
+        let adds = batcher.clone();
+        let task = thread::spawn(move || block_on(adds.add(1)).is_ok());
+        batcher.close();
+        let accepted = task.join().unwrap();
+        let flushed = RefCell::new(Vec::new());
+        block_on(batcher.run(async |mut batch| flushed.borrow_mut().append(&mut batch)));
+        assert_eq!(flushed.into_inner().len(), usize::from(accepted));
     });
 }
