@@ -1,17 +1,19 @@
 //! What a batcher promises.
 #![cfg(not(shibuya_loom))]
 
+mod common;
+
 use std::future::pending;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use common::{MS, panics_here};
 use shibuya_sync::{AddError, Batch, Batcher, TryAddError};
 use tokio::sync::{Semaphore, oneshot};
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, sleep_until};
 use tokio_test::{assert_pending, assert_ready, assert_ready_eq, task};
 
-const MS: Duration = Duration::from_millis(1);
 const LONG: Duration = Duration::from_secs(3600);
 
 fn filled(max: usize, items: impl IntoIterator<Item = u32>) -> Batcher<u32> {
@@ -334,24 +336,8 @@ async fn no_item_is_lost_while_adds_are_given_up_and_runs_replaced() {
 
 #[test]
 fn impossible_constants_panic_at_the_caller() {
-    let places = Arc::new(Mutex::new(Vec::new()));
-    let seen = places.clone();
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let place = info.location().map(|at| (at.file().to_owned(), at.line()));
-        seen.lock().unwrap().extend(place);
-    }));
-    let line = line!();
-    let none = std::panic::catch_unwind(|| drop(Batcher::<u32>::new(0, MS)));
-    let never = std::panic::catch_unwind(|| drop(Batcher::<u32>::new(1, Duration::ZERO)));
-    std::panic::set_hook(hook);
-    assert!(none.is_err() && never.is_err());
-    let here = |line| (file!().to_owned(), line);
-    let places = places.lock().unwrap();
-    assert!(
-        places.contains(&here(line + 1)) && places.contains(&here(line + 2)),
-        "{places:?}"
-    );
+    panics_here(|| Batcher::<u8>::new(0, MS));
+    panics_here(|| Batcher::<u8>::new(1, Duration::ZERO));
 }
 
 #[test]

@@ -1,52 +1,37 @@
 //! What batches of a stream promise.
 #![cfg(not(shibuya_loom))]
 
-use std::sync::{Arc, Mutex};
+mod common;
+
 use std::time::Duration;
 
-use futures_util::stream::{self, Stream, StreamExt};
+use common::{MS, panics_here, seen, with_gaps};
+use futures_util::stream::{self, StreamExt};
 use proptest::prelude::*;
 use shibuya_sync::batches;
 use tokio::runtime::Builder;
-use tokio::time::{Instant, advance, sleep_until};
+use tokio::time::advance;
 use tokio_test::{assert_pending, assert_ready, assert_ready_eq, task};
 
-const MS: Duration = Duration::from_millis(1);
-
-/// Items, each at its time after now; the end comes with the last.
-fn timed(items: Vec<(u32, u32)>) -> impl Stream<Item = u32> + Unpin {
-    let start = Instant::now();
-    let items = stream::iter(items).then(move |(at, item)| async move {
-        sleep_until(start + at * MS).await;
-        item
-    });
-    Box::pin(items)
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_batch_comes_when_it_is_full_when_its_time_is_over_and_at_the_end() {
-    let start = Instant::now();
+#[test]
+fn a_batch_comes_when_it_is_full_when_its_time_is_over_and_at_the_end() {
     let items = vec![
-        (0, 1),
-        (1, 2),
-        (2, 3),
-        (7, 4),
-        (16, 5),
-        (17, 6),
-        (30, 7),
-        (31, 8),
+        (0, 'a'),
+        (1, 'b'),
+        (2, 'c'),
+        (7, 'd'),
+        (16, 'e'),
+        (17, 'f'),
+        (30, 'g'),
+        (31, 'h'),
     ];
-    let batches = batches(timed(items), 3, 10 * MS);
-    let seen: Vec<_> = batches
-        .map(|batch| (start.elapsed().as_millis(), batch))
-        .collect()
-        .await;
+    let batches = seen(items, |items| batches(items, 3, 10 * MS));
     let expected = [
-        (2, vec![1, 2, 3]),
-        (17, vec![4, 5, 6]), // full and over at once
-        (31, vec![7, 8]),    // the end
+        (2, vec!['a', 'b', 'c']),
+        (17, vec!['d', 'e', 'f']), // full and over at once
+        (31, vec!['g', 'h']),      // the end
     ];
-    assert_eq!(seen, expected);
+    assert_eq!(batches, expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -108,25 +93,8 @@ fn what_was_gathered_can_be_had() {
 
 #[test]
 fn impossible_constants_panic_at_the_caller() {
-    let places = Arc::new(Mutex::new(Vec::new()));
-    let seen = places.clone();
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let place = info.location().map(|at| (at.file().to_owned(), at.line()));
-        seen.lock().unwrap().extend(place);
-    }));
-    let items = stream::empty::<u8>;
-    let line = line!();
-    let none = std::panic::catch_unwind(|| drop(batches(items(), 0, MS)));
-    let never = std::panic::catch_unwind(|| drop(batches(items(), 1, Duration::ZERO)));
-    std::panic::set_hook(hook);
-    assert!(none.is_err() && never.is_err());
-    let here = |line| (file!().to_owned(), line);
-    let places = places.lock().unwrap();
-    assert!(
-        places.contains(&here(line + 1)) && places.contains(&here(line + 2)),
-        "{places:?}"
-    );
+    panics_here(|| batches(stream::empty::<u8>(), 0, MS));
+    panics_here(|| batches(stream::empty::<u8>(), 1, Duration::ZERO));
 }
 
 /// The batches that should come, with their times: a plain loop over the items.
@@ -160,18 +128,9 @@ proptest! {
         max in 1..5_usize,
         within in 1..20_u32,
     ) {
-        let mut at = 0;
-        let items: Vec<_> = (0..).zip(gaps).map(|(item, gap)| {
-            at += gap;
-            (at, item)
-        }).collect();
+        let items = with_gaps(gaps);
         let expected = model(&items, max, within);
-        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        let seen: Vec<_> = runtime.block_on(async {
-            let start = Instant::now();
-            let batches = batches(timed(items), max, within * MS);
-            batches.map(|batch| (start.elapsed().as_millis() as u32, batch)).collect().await
-        });
-        prop_assert_eq!(seen, expected);
+        let batches = seen(items, |items| batches(items, max, within * MS));
+        prop_assert_eq!(batches, expected);
     }
 }

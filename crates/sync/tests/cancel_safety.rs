@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures_util::stream::{self, Stream, StreamExt};
 use shibuya_sync::{
     Arrival, Barrier, BarrierWait, Batcher, Broken, Condvar, Event, EventWait, KeyedGuard,
-    KeyedLock, KeyedMutex, Mutex, SingleFlight, batches,
+    KeyedLock, KeyedMutex, Mutex, SingleFlight, batches, debounce, throttle,
 };
 use shibuya_testkit::{Ending, Harness, Report, cancel_at_every_poll};
 use tokio::task::yield_now;
@@ -397,4 +397,16 @@ async fn what_was_gathered_stays_in_the_stream() {
     let make = || batches(paused(5), 2, LONG);
     let all = vec![vec![0, 1], vec![2, 3], vec![4]];
     the_stream_goes_on(Harness::new("batches"), make, all).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_item_that_waits_for_quiet_stays_in_the_stream() {
+    let make = || debounce(paused(3), Duration::from_millis(1));
+    the_stream_goes_on(Harness::new("debounce"), make, vec![2]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_item_that_waits_for_its_period_stays_in_the_stream() {
+    let make = || throttle(paused(3), Duration::from_millis(1));
+    the_stream_goes_on(Harness::new("throttle"), make, vec![0, 2]).await;
 }

@@ -3,15 +3,29 @@
 
 use std::cell::Cell;
 use std::error::Error;
+use std::marker::PhantomPinned;
 use std::panic::UnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
-use futures_util::stream::Empty;
+use futures_util::stream::{Empty, Once};
 use shibuya_sync::{
-    AddError, Arrival, Barrier, BarrierWait, Batch, Batcher, Batches, Broken, Condvar, Event,
-    EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, SingleFlight, TryAddError,
-    WaitTimeoutResult,
+    AddError, Arrival, Barrier, BarrierWait, Batch, Batcher, Batches, Broken, Condvar, Debounce,
+    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, SingleFlight,
+    Throttle, TryAddError, WaitTimeoutResult,
 };
-use static_assertions::assert_impl_all;
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+/// A future that must not be moved.
+struct Pinned(#[allow(dead_code)] PhantomPinned);
+
+impl Future for Pinned {
+    type Output = u8;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u8> {
+        Poll::Pending
+    }
+}
 
 assert_impl_all!(Event: Send, Sync, Unpin, UnwindSafe);
 assert_impl_all!(EventWait<'static>: Send, Sync, Unpin);
@@ -28,6 +42,13 @@ assert_impl_all!(Batch<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(AddError<u8>: Send, Sync, Copy, Error);
 assert_impl_all!(TryAddError<u8>: Send, Sync, Copy, Error);
 assert_impl_all!(Batches<Empty<Cell<u8>>>: Send, Unpin);
+assert_impl_all!(Debounce<Empty<Cell<u8>>>: Send, Unpin);
+assert_impl_all!(Throttle<Empty<Cell<u8>>>: Send, Unpin);
+assert_impl_all!(Batches<Empty<u8>>: Sync);
+assert_impl_all!(Debounce<Empty<u8>>: Sync);
+assert_impl_all!(Throttle<Empty<u8>>: Sync);
+assert_not_impl_any!(Throttle<Once<Pinned>>: Unpin);
+assert_impl_all!(Edge: Send, Sync, Copy, Eq);
 assert_impl_all!(KeyedMutex<String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedLock<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedGuard<'static, String>: Send, Sync, Unpin);
