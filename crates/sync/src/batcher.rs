@@ -181,6 +181,9 @@ impl<T> Batcher<T> {
     /// is dropped. One flush runs at a time; for several at once, let it move the items into a task. Of several
     /// `run`s of one batcher the first works, and the next takes over when that is gone.
     ///
+    /// `flush` is called again and again, so let it borrow what it uses, as `async |batch| …` does. It must not
+    /// wait for room in its own batcher: nobody makes any meanwhile.
+    ///
     /// Dropping it drops the flush that is under way. What that left in the batch is the first batch of the next
     /// `run`: a flush that only looks is made at least once, one that takes the items first at most once. What
     /// was gathered stays.

@@ -248,8 +248,8 @@ impl Condvar {
         self.sleep_while(guard, until, condition).await
     }
 
-    /// Notifies the one who waits longest. Needs not hold the mutex; whoever changed something under it
-    /// and lets go first saves the other a wait.
+    /// Notifies the one who waits longest. What changed must have changed under the mutex; to notify, nobody
+    /// needs to hold it, and who lets go of it first saves the other a wait.
     pub fn notify_one(&self) {
         self.notify(1);
     }
