@@ -8,6 +8,8 @@ use crate::pace::{Pace, after};
 /// Gathers items until they are enough, or the first of them has waited long enough.
 pub(crate) struct Gathering<T> {
     items: Vec<T>,
+    /// How many the last batch had: most likely as many as this one will.
+    last: usize,
     /// When the first item has waited long enough.
     due: Option<Instant>,
     max: usize,
@@ -24,6 +26,7 @@ impl<T> Gathering<T> {
         );
         Self {
             items: Vec::new(),
+            last: 0,
             due: None,
             max,
             within,
@@ -33,6 +36,7 @@ impl<T> Gathering<T> {
     pub(crate) fn add(&mut self, item: T, now: Instant) {
         if self.items.is_empty() {
             self.due = Some(after(now, self.within));
+            self.items.reserve_exact(self.last);
         }
         self.items.push(item);
     }
@@ -52,6 +56,7 @@ impl<T> Gathering<T> {
     /// Begins the next one.
     pub(crate) fn take(&mut self) -> Vec<T> {
         self.due = None;
+        self.last = self.items.len();
         take(&mut self.items)
     }
 }
