@@ -3,12 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
+use futures_util::stream::{self, Stream, StreamExt};
 use shibuya_sync::{
-    Arrival, Barrier, BarrierWait, Broken, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex,
-    SingleFlight,
+    Arrival, Barrier, BarrierWait, Batcher, Broken, Condvar, Event, EventWait, KeyedGuard,
+    KeyedLock, KeyedMutex, Mutex, SingleFlight, batches, debounce, throttle,
 };
-use shibuya_testkit::{Ending, Report, cancel_at_every_poll};
+use shibuya_testkit::{Ending, Harness, Report, cancel_at_every_poll};
 use tokio::task::yield_now;
 
 fn really_waited(report: Report) {
@@ -155,4 +157,252 @@ async fn a_call_goes_to_the_next_who_waits() {
         },
     );
     really_waited(report.await);
+}
+
+/// One token and the two who wait for it: the future under test, and a neighbour behind it in line.
+#[derive(Default)]
+struct Token {
+    there: Mutex<bool>,
+    came: Condvar,
+}
+
+impl Token {
+    async fn take(&self) {
+        let there = self.there.lock().await;
+        *self.came.wait_while(there, |there| !*there).await = false;
+    }
+}
+
+/// Exactly one is told of the token, while the mutex is held, so that it has to wait twice. Whoever gives up at
+/// any time leaves both the token and its notification to the neighbour.
+async fn a_token_and_its_notification_go_to_the_next(
+    harness: Harness,
+    take: impl AsyncFn(Arc<Token>) + Clone + 'static,
+) {
+    let report = harness.run(
+        async || {
+            let token = Arc::new(Token::default());
+            let (first, brings) = (token.clone(), token.clone());
+            let take = take.clone();
+            let future = async move { take(first).await };
+            let neighbour = token.clone();
+            let neighbour = tokio::spawn(async move {
+                // Behind the future under test, if that comes at all.
+                yield_now().await;
+                neighbour.take().await;
+            });
+            tokio::spawn(async move {
+                // Until both are in line; or the neighbour, when the other is gone.
+                while brings.came.waiting() < Arc::strong_count(&brings).min(4) - 2 {
+                    yield_now().await;
+                }
+                let mut there = brings.there.lock().await;
+                *there = true;
+                brings.came.notify_one();
+                for _ in 0..3 {
+                    yield_now().await;
+                }
+            });
+            ((token, neighbour), future)
+        },
+        async |(token, neighbour), ending| {
+            if let Ending::Completed(()) = ending {
+                *token.there.lock().await = true;
+                token.came.notify_one();
+            }
+            neighbour.await.unwrap();
+            assert_eq!(
+                (*token.there.lock().await, token.came.waiting()),
+                (false, 0)
+            );
+        },
+    );
+    let report = report.await;
+    assert!(
+        report.polls >= 3,
+        "it never waited for the mutex: {report:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next() {
+    a_token_and_its_notification_go_to_the_next(Harness::new("Condvar::wait"), async |token| {
+        let mut there = token.there.lock().await;
+        while !*there {
+            there = token.came.wait(there).await;
+        }
+        *there = false;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next_of_those_with_a_condition() {
+    let take = async |token: Arc<Token>| token.take().await;
+    a_token_and_its_notification_go_to_the_next(Harness::new("Condvar::wait_while"), take).await;
+}
+
+const LONG: Duration = Duration::from_secs(3600);
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next_of_those_who_have_a_limit() {
+    a_token_and_its_notification_go_to_the_next(
+        Harness::new("Condvar::wait_timeout"),
+        async |token| {
+            let mut there = token.there.lock().await;
+            while !*there {
+                there = token.came.wait_timeout(there, LONG).await.0;
+            }
+            *there = false;
+        },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn a_notification_goes_to_the_next_of_those_with_a_condition_and_a_limit() {
+    a_token_and_its_notification_go_to_the_next(
+        Harness::new("Condvar::wait_timeout_while"),
+        async |token| {
+            let there = token.there.lock().await;
+            let came = &token.came;
+            let (mut there, _) = came.wait_timeout_while(there, LONG, |there| !*there).await;
+            *there = false;
+        },
+    )
+    .await;
+}
+
+/// Runs a batcher until it is closed and empty.
+async fn flush_all(batcher: &Batcher<u32>) -> Vec<u32> {
+    let flushed = Mutex::new(Vec::new());
+    let run = batcher.run(async |mut batch| flushed.lock().await.append(&mut batch));
+    run.await;
+    flushed.into_inner()
+}
+
+#[tokio::test]
+async fn an_item_is_accepted_or_goes_with_its_future() {
+    let report = cancel_at_every_poll(
+        "Batcher::add",
+        async || {
+            let batcher = Arc::new(Batcher::new(1, LONG));
+            batcher.try_add(1).unwrap();
+            let (adds, runs) = (batcher.clone(), batcher.clone());
+            let future = async move { adds.add(2).await.unwrap() };
+            let neighbour = batcher.clone();
+            let neighbour = tokio::spawn(async move { neighbour.add(3).await });
+            let flushed = tokio::spawn(async move {
+                yield_now().await;
+                flush_all(&runs).await
+            });
+            ((batcher, neighbour, flushed), future)
+        },
+        async |(batcher, neighbour, flushed), ending| {
+            neighbour.await.unwrap().unwrap();
+            batcher.close();
+            let flushed = flushed.await.unwrap();
+            assert!(flushed == [1, 2, 3] || (ending.is_dropped() && flushed == [1, 3]));
+        },
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test]
+async fn no_item_goes_with_a_run() {
+    let report = cancel_at_every_poll(
+        "Batcher::run",
+        async || {
+            let batcher = Arc::new(Batcher::new(2, Duration::from_millis(1)));
+            let flushed = Arc::new(std::sync::Mutex::new(Vec::new()));
+            let (adds, runs, flushes) = (batcher.clone(), batcher.clone(), flushed.clone());
+            let adds = tokio::spawn(async move {
+                for item in 0..5 {
+                    yield_now().await;
+                    adds.add(item).await.unwrap();
+                }
+            });
+            let future = async move {
+                let flush = runs.run(async |mut batch| {
+                    yield_now().await;
+                    flushes.lock().unwrap().push(batch.remove(0));
+                    yield_now().await;
+                    flushes.lock().unwrap().append(&mut batch);
+                    if flushes.lock().unwrap().len() == 5 {
+                        runs.close();
+                    }
+                });
+                flush.await;
+            };
+            ((batcher, flushed, adds), future)
+        },
+        async |(batcher, flushed, adds), _ending| {
+            let end = async {
+                adds.await.unwrap();
+                batcher.close();
+            };
+            let (rest, ()) = tokio::join!(flush_all(&batcher), end);
+            flushed.lock().unwrap().extend(rest);
+            assert_eq!(*flushed.lock().unwrap(), [0, 1, 2, 3, 4]);
+        },
+    );
+    really_waited(report.await);
+}
+
+/// Gives its items with a pause before each, and then ends.
+fn paused(items: u32) -> impl Stream<Item = u32> + Unpin {
+    let items = stream::iter(0..items).then(async |item| {
+        yield_now().await;
+        item
+    });
+    Box::pin(items)
+}
+
+/// Drops the future of each `next()` at every poll, and goes on with the stream.
+async fn the_stream_goes_on<S: Stream<Item: PartialEq + std::fmt::Debug> + Unpin>(
+    harness: Harness,
+    make: impl Fn() -> S,
+    all: Vec<S::Item>,
+) {
+    let all = &all;
+    let report = harness.run(
+        async || {
+            let stream = Arc::new(Mutex::new((make(), Vec::new())));
+            let other = stream.clone();
+            let future = async move {
+                let (stream, seen) = &mut *other.lock().await;
+                while let Some(item) = stream.next().await {
+                    seen.push(item);
+                }
+            };
+            (stream, future)
+        },
+        async |stream, _ending| {
+            let (stream, seen) = &mut *stream.lock().await;
+            while let Some(item) = stream.next().await {
+                seen.push(item);
+            }
+            assert_eq!(seen, all);
+        },
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test]
+async fn what_was_gathered_stays_in_the_stream() {
+    let make = || batches(paused(5), 2, LONG);
+    let all = vec![vec![0, 1], vec![2, 3], vec![4]];
+    the_stream_goes_on(Harness::new("batches"), make, all).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_item_that_waits_for_quiet_stays_in_the_stream() {
+    let make = || debounce(paused(3), Duration::from_millis(1));
+    the_stream_goes_on(Harness::new("debounce"), make, vec![2]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_item_that_waits_for_its_period_stays_in_the_stream() {
+    let make = || throttle(paused(3), Duration::from_millis(1));
+    the_stream_goes_on(Harness::new("throttle"), make, vec![0, 2]).await;
 }

@@ -2,14 +2,16 @@
 //! `RUSTFLAGS="--cfg shibuya_loom" cargo test --release -p shibuya-sync --test loom`
 #![cfg(shibuya_loom)]
 
+use std::cell::RefCell;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use loom::future::block_on;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use shibuya_sync::{Barrier, Broken, Event, KeyedMutex, SingleFlight};
+use shibuya_sync::{Barrier, Batcher, Broken, Condvar, Event, KeyedMutex, Mutex, SingleFlight};
 
 /// All orders with up to three preemptions: the rest take minutes.
 fn bounded(model: impl Fn() + Send + Sync + 'static) {
@@ -145,5 +147,116 @@ fn one_gives_up_its_call_while_another_asks() {
         assert_eq!(block_on(flights.run(1, || async { 7 })), 7);
         task.join().unwrap();
         assert!(flights.is_empty());
+    });
+}
+
+// Condvar. Tokio's mutex is no model of loom's: threads meet at the condition variable's own line.
+
+#[test]
+fn what_is_changed_under_the_mutex_is_not_missed() {
+    bounded(|| {
+        let (ready, changed) = (Arc::new(Mutex::new(false)), Arc::new(Condvar::new()));
+        let (ready_2, changed_2) = (ready.clone(), changed.clone());
+        let task = thread::spawn(move || {
+            *block_on(ready_2.lock()) = true;
+            changed_2.notify_one();
+        });
+        let seen = block_on(async {
+            let ready = ready.lock().await;
+            *changed.wait_while(ready, |ready| !*ready).await
+        });
+        task.join().unwrap();
+        assert!(seen && changed.waiting() == 0);
+    });
+}
+
+#[test]
+fn one_gives_up_while_it_is_notified_and_the_other_is() {
+    bounded(|| {
+        let (ready, changed) = (Arc::new(Mutex::new(())), Arc::new(Condvar::new()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(changed.wait(ready.try_lock().unwrap()));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let mut second = Box::pin(changed.wait(ready.try_lock().unwrap()));
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        let notifies = changed.clone();
+        let task = thread::spawn(move || notifies.notify_one());
+        drop(first);
+        drop(block_on(second));
+        task.join().unwrap();
+        assert_eq!(changed.waiting(), 0);
+    });
+}
+
+#[test]
+fn one_gives_up_on_its_way_back_to_the_mutex() {
+    bounded(|| {
+        let (ready, changed) = (Arc::new(Mutex::new(())), Arc::new(Condvar::new()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut first = Box::pin(changed.wait(ready.try_lock().unwrap()));
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let mut second = Box::pin(changed.wait(ready.try_lock().unwrap()));
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        let held = ready.try_lock().unwrap();
+        let notifies = changed.clone();
+        let task = thread::spawn(move || notifies.notify_one());
+        let _ = first.as_mut().poll(&mut cx);
+        drop(first);
+        drop(held);
+        drop(block_on(second));
+        task.join().unwrap();
+    });
+}
+
+#[test]
+fn two_notifications_wake_two() {
+    bounded(|| {
+        let (ready, changed) = (Arc::new(Mutex::new(())), Arc::new(Condvar::new()));
+        let mut cx = Context::from_waker(Waker::noop());
+        let waits = [(); 2].map(|()| {
+            let mut wait = Box::pin(changed.wait(ready.try_lock().unwrap()));
+            assert!(wait.as_mut().poll(&mut cx).is_pending());
+            wait
+        });
+        let notifies = changed.clone();
+        let task = thread::spawn(move || notifies.notify_one());
+        changed.notify_one();
+        for wait in waits {
+            drop(block_on(wait));
+        }
+        task.join().unwrap();
+    });
+}
+
+// Batcher.
+
+#[test]
+fn each_item_that_two_add_is_flushed_once() {
+    bounded(|| {
+        let batcher = Arc::new(Batcher::new(1, Duration::MAX));
+        let adds = batcher.clone();
+        let task = thread::spawn(move || {
+            block_on(adds.add(1)).unwrap();
+            block_on(adds.add(2)).unwrap();
+            adds.close();
+        });
+        let flushed = RefCell::new(Vec::new());
+        block_on(batcher.run(async |mut batch| flushed.borrow_mut().append(&mut batch)));
+        task.join().unwrap();
+        assert_eq!(flushed.into_inner(), [1, 2]);
+    });
+}
+
+#[test]
+fn one_adds_while_the_batcher_is_closed() {
+    bounded(|| {
+        let batcher = Arc::new(Batcher::new(1, Duration::MAX));
+        let adds = batcher.clone();
+        let task = thread::spawn(move || block_on(adds.add(1)).is_ok());
+        batcher.close();
+        let accepted = task.join().unwrap();
+        let flushed = RefCell::new(Vec::new());
+        block_on(batcher.run(async |mut batch| flushed.borrow_mut().append(&mut batch)));
+        assert_eq!(flushed.into_inner().len(), usize::from(accepted));
     });
 }

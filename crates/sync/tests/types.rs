@@ -1,13 +1,31 @@
 //! Which types are `Send`, `Sync` and `Unpin`, and how large they are.
 #![cfg(not(shibuya_loom))]
 
+use std::cell::Cell;
+use std::error::Error;
+use std::marker::PhantomPinned;
 use std::panic::UnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
+use futures_util::stream::{Empty, Once};
 use shibuya_sync::{
-    Arrival, Barrier, BarrierWait, Broken, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex,
-    Party, SingleFlight,
+    AddError, Arrival, Barrier, BarrierWait, Batch, Batcher, Batches, Broken, Condvar, Debounce,
+    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, SingleFlight,
+    Throttle, TryAddError, WaitTimeoutResult,
 };
-use static_assertions::assert_impl_all;
+use static_assertions::{assert_impl_all, assert_not_impl_any};
+
+/// A future that must not be moved.
+struct Pinned(#[allow(dead_code)] PhantomPinned);
+
+impl Future for Pinned {
+    type Output = u8;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u8> {
+        Poll::Pending
+    }
+}
 
 assert_impl_all!(Event: Send, Sync, Unpin, UnwindSafe);
 assert_impl_all!(EventWait<'static>: Send, Sync, Unpin);
@@ -15,7 +33,22 @@ assert_impl_all!(Barrier: Send, Sync, Unpin);
 assert_impl_all!(BarrierWait<'static>: Send, Sync, Unpin);
 assert_impl_all!(Party<'static>: Send, Sync, Unpin);
 assert_impl_all!(Arrival: Send, Sync, Copy);
-assert_impl_all!(Broken: Send, Sync, Copy, std::error::Error);
+assert_impl_all!(Broken: Send, Sync, Copy, Error);
+assert_impl_all!(Condvar: Send, Sync, Unpin, UnwindSafe);
+assert_impl_all!(WaitTimeoutResult: Send, Sync, Copy);
+assert_impl_all!(Batcher<String>: Send, Sync, Unpin);
+assert_impl_all!(Batcher<Cell<u8>>: Send, Sync, Unpin);
+assert_impl_all!(Batch<'static, String>: Send, Sync, Unpin);
+assert_impl_all!(AddError<u8>: Send, Sync, Copy, Error);
+assert_impl_all!(TryAddError<u8>: Send, Sync, Copy, Error);
+assert_impl_all!(Batches<Empty<Cell<u8>>>: Send, Unpin);
+assert_impl_all!(Debounce<Empty<Cell<u8>>>: Send, Unpin);
+assert_impl_all!(Throttle<Empty<Cell<u8>>>: Send, Unpin);
+assert_impl_all!(Batches<Empty<u8>>: Sync);
+assert_impl_all!(Debounce<Empty<u8>>: Sync);
+assert_impl_all!(Throttle<Empty<u8>>: Sync);
+assert_not_impl_any!(Throttle<Once<Pinned>>: Unpin);
+assert_impl_all!(Edge: Send, Sync, Copy, Eq);
 assert_impl_all!(KeyedMutex<String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedLock<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedGuard<'static, String>: Send, Sync, Unpin);
@@ -24,4 +57,33 @@ assert_impl_all!(SingleFlight<String, Vec<u8>>: Send, Sync, Unpin);
 #[test]
 fn an_event_is_a_few_words() {
     assert!(size_of::<Event>() <= 32, "{}", size_of::<Event>());
+}
+
+#[test]
+fn a_condvar_is_a_few_words() {
+    assert!(size_of::<Condvar>() <= 48, "{}", size_of::<Condvar>());
+}
+
+/// Compiles if the futures of async functions are `Send` whenever what they hold is.
+#[allow(dead_code)]
+fn they_can_be_spawned(
+    condvar: &'static Condvar,
+    mutex: &'static Mutex<u32>,
+    batcher: Batcher<u32>,
+) {
+    tokio::spawn(async {
+        let guard = condvar.wait(mutex.lock().await).await;
+        let guard = condvar.wait_while(guard, |n| *n == 0).await;
+        let limit = std::time::Duration::from_secs(1);
+        let (guard, _) = condvar.wait_timeout(guard, limit).await;
+        drop(condvar.wait_timeout_while(guard, limit, |n| *n == 0).await);
+    });
+    tokio::spawn(async move {
+        batcher.add(1).await.unwrap();
+        let flush = batcher.run(async |batch| {
+            tokio::task::yield_now().await;
+            mutex.lock().await.clone_from(&batch[0]);
+        });
+        flush.await;
+    });
 }

@@ -9,7 +9,7 @@ use std::sync as imp;
 use std::sync::PoisonError;
 
 pub use imp::MutexGuard;
-pub use imp::atomic::{AtomicBool, AtomicU32, AtomicUsize};
+pub use imp::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
 /// In pauses of the processor: from one microsecond, about, to ten.
 #[cfg(not(shibuya_loom))]
