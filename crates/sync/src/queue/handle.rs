@@ -154,7 +154,7 @@ impl<T> Queue<T> {
     pub fn try_reserve(&self) -> Result<Slot<T>, TryPutError<()>> {
         let mut state = self.0.lock();
         match state.phase() {
-            Phase::Open if state.has_room() => state.reserve(),
+            Phase::Open if has_free_room(&state) => state.reserve(),
             Phase::Open => return Err(TryPutError::Full(())),
             Phase::Draining | Phase::Cut => return Err(TryPutError::Closed(())),
         }
@@ -350,9 +350,8 @@ impl<T> Queue<T> {
     #[inline]
     fn put_free(&self, value: T, rank: u64) -> Result<(), TryPutError<T>> {
         let mut state = self.0.lock();
-        // Room that is free is nobody's: those who wait would have it.
         let error = match state.phase() {
-            Phase::Open if state.has_room() => {
+            Phase::Open if has_free_room(&state) => {
                 state.push(value, rank);
                 return Ok(());
             }
@@ -468,6 +467,12 @@ impl<T> fmt::Debug for Queue<T> {
             .field("is_shut_down", &stats.is_shut_down)
             .finish_non_exhaustive()
     }
+}
+
+/// Whether a newcomer may have room. When much is freed at once, those who wait have it batch by batch, and in between it is
+/// theirs.
+fn has_free_room<T>(state: &Guard<'_, State<T>>) -> bool {
+    state.has_room() && Guard::waiting(state, PUT) == 0
 }
 
 /// Gives way to other tasks when it is time. Tokio's budget is made for a read from a socket; here it is drawn on once for so
