@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -61,6 +62,16 @@ impl<T> Line<T> {
         };
         self.give_back_room();
         value
+    }
+
+    /// All of it, without looking at any.
+    pub(crate) fn take(&mut self) -> Self {
+        match self {
+            Self::Fifo(items) => Self::Fifo(mem::take(items)),
+            Self::Lifo(items) => Self::Lifo(mem::take(items)),
+            Self::Ranked(items, _) => Self::Ranked(mem::take(items), Count::default()),
+            Self::Least(items) => Self::Least(items.take()),
+        }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -171,6 +182,7 @@ impl<T> Eq for Ranked<T> {}
 pub(crate) trait Heap<T> {
     fn push(&mut self, value: T);
     fn pop(&mut self) -> Option<T>;
+    fn take(&mut self) -> Box<dyn Heap<T> + Send>;
     fn len(&self) -> usize;
     fn capacity(&self) -> usize;
     fn shrink_to(&mut self, room: usize);
@@ -204,7 +216,7 @@ impl<T: Ord> PartialEq for Numbered<T> {
 
 impl<T: Ord> Eq for Numbered<T> {}
 
-impl<T: Ord> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
+impl<T: Ord + Send + 'static> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
     fn push(&mut self, value: T) {
         let number = self.1.next();
         self.0.push(Numbered { value, number });
@@ -212,6 +224,10 @@ impl<T: Ord> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
 
     fn pop(&mut self) -> Option<T> {
         self.0.pop().map(|item| item.value)
+    }
+
+    fn take(&mut self) -> Box<dyn Heap<T> + Send> {
+        Box::new(mem::take(self))
     }
 
     fn len(&self) -> usize {

@@ -156,12 +156,11 @@ impl<T> State<T> {
         }
     }
 
-    /// Nothing comes in or goes out from now on. Gives what is left, in its order.
-    pub(crate) fn cut(&mut self) -> Vec<T> {
+    /// Nothing comes in or goes out from now on. Gives what is left.
+    pub(crate) fn cut(&mut self) -> Line<T> {
         self.phase = Phase::Cut;
-        let left: Vec<_> = std::iter::from_fn(|| self.line.pop()).collect();
-        self.aborted |= !left.is_empty();
-        left
+        self.aborted |= self.line.len() > 0;
+        self.line.take()
     }
 
     pub(crate) fn phase(&self) -> Phase {
