@@ -369,7 +369,8 @@ impl<T> Queue<T> {
         match self.0.wait(Request::Put { value, rank }).await {
             Ok(_) => Ok(()),
             Err(refused) => match refused.into_request() {
-                Request::Put { value, .. } => Err(Closed(value.expect("it was not put"))),
+                // Without a value it is in: `T`'s order panicked right after that.
+                Request::Put { value, .. } => value.map_or(Ok(()), |value| Err(Closed(value))),
                 _ => unreachable!("a request is handed back as it was made"),
             },
         }

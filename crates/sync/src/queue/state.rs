@@ -214,16 +214,13 @@ impl<T> Serve for State<T> {
 
     fn try_serve(&mut self, request: &mut Request<T>) -> Option<Grant> {
         match request {
-            Request::Put { value, rank } => {
-                if !self.has_room() {
-                    return None;
-                }
-                // It is in already if `T`'s order panicked right after it was taken.
-                if let Some(value) = value.take() {
-                    self.push(value, *rank);
-                }
-                Some(Grant::Put)
-            }
+            // It is in already: `T`'s order panicked right after it was taken.
+            Request::Put { value: None, .. } => Some(Grant::Put),
+            Request::Put { value, rank } => self.has_room().then(|| {
+                let value = value.take().expect("it is not in");
+                self.push(value, *rank);
+                Grant::Put
+            }),
             Request::Reserve => self.has_room().then(|| {
                 self.reserve();
                 Grant::Slot
