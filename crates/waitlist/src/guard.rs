@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread;
 
 use crate::Serve;
-use crate::list::{Core, WaitList};
+use crate::list::{Core, WaitList, assert_lane};
 use crate::primitives::MutexGuard;
 
 /// The locked state of a [`WaitList`], from [`WaitList::lock`].
@@ -47,12 +47,18 @@ impl<'a, S: Serve> Guard<'a, S> {
     /// If there is no such lane.
     #[track_caller]
     pub fn close_lane(this: &mut Self, lane: usize) {
-        assert!(lane < S::LANES, "there is no lane {lane}, but {}", S::LANES);
+        assert_lane::<S>(lane);
         this.core().close(lane);
     }
 
     /// How many wait in one lane now. Those who were served and haven't looked yet don't count.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such lane.
+    #[track_caller]
     pub fn waiting(this: &Self, lane: usize) -> usize {
+        assert_lane::<S>(lane);
         this.core.as_ref().expect(LOCKED).waiting_in(lane)
     }
 

@@ -55,7 +55,12 @@ impl<S: Serve> WaitList<S> {
     /// An open list around `state`, with nobody waiting. Doesn't allocate.
     #[cfg(not(shibuya_loom))]
     pub const fn new(state: S) -> Self {
-        const { assert!(S::LANES >= 1 && S::LANES <= LANES_MAX) };
+        const {
+            assert!(
+                S::LANES >= 1 && S::LANES <= LANES_MAX,
+                "a list has one lane, or up to four"
+            )
+        };
         Self {
             core: Mutex::new(Core {
                 state,
@@ -209,6 +214,7 @@ impl<S: Serve> Core<S> {
     /// What a newcomer gets: nobody passes those who wait in its lane.
     pub(crate) fn admit(&mut self, request: &mut S::Request) -> Admission<S::Grant> {
         let lane = S::lane(request);
+        assert_lane::<S>(lane);
         if self.closed[lane] {
             return Admission::Closed;
         }
@@ -303,6 +309,12 @@ impl<S: Serve> Drop for Unseen<'_, S> {
             self.list.lock().take_back(grant);
         }
     }
+}
+
+/// A lane that nobody serves would never be woken.
+#[track_caller]
+pub(crate) fn assert_lane<S: Serve>(lane: usize) {
+    assert!(lane < S::LANES, "there is no lane {lane}, but {}", S::LANES);
 }
 
 const OCCUPIED: &str = "a waiter has an entry until it leaves";

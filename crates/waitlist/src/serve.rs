@@ -11,10 +11,24 @@ pub trait Serve {
 
     /// How many lanes the waiters stand in, four at most. Each is FIFO, and the head of each is served as soon as the state
     /// allows it, whatever the others wait for: those who put into a queue and those who take from it need one each.
+    ///
+    /// A state with none, or with more than four, does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// # struct Ladder;
+    /// # impl shibuya_waitlist::Serve for Ladder {
+    /// #     type Request = ();
+    /// #     type Grant = ();
+    /// #     fn try_serve(&mut self, _: &mut ()) -> Option<()> { None }
+    /// #     fn take_back(&mut self, _: ()) {}
+    /// const LANES: usize = 5;
+    /// # }
+    /// # let list = shibuya_waitlist::WaitList::new(Ladder);
+    /// ```
     const LANES: usize = 1;
 
-    /// The lane of a request, less than [`LANES`](Self::LANES). It must be the same however often it is asked, also of a
-    /// request that something was moved out of.
+    /// The lane of a request, less than [`LANES`](Self::LANES): another panics when it is asked for. It must be the same however
+    /// often it is asked, also of a request that something was moved out of.
     fn lane(_request: &Self::Request) -> usize {
         0
     }

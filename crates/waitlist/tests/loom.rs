@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use loom::future::block_on;
 use loom::sync::Arc;
 use loom::thread;
-use shibuya_waitlist::{Closed, Serve, TryError, Wait, WaitList};
+use shibuya_waitlist::{Closed, Guard, Serve, TryError, Wait, WaitList};
 
 struct Permits(usize);
 
@@ -184,5 +184,135 @@ fn try_acquire_never_takes_what_a_waiter_was_promised() {
         assert_eq!(list.try_acquire(1), Err(TryError::Busy(1)));
         assert_eq!(block_on(waiter), Ok(1));
         releaser.join().unwrap();
+    });
+}
+
+/// A buffer for one, with a lane for those who put, one for those who take, and one for those who wait until it is empty.
+struct Buffer(Option<u32>);
+
+enum Want {
+    Put(Option<u32>),
+    Take,
+    Empty,
+}
+
+impl Serve for Buffer {
+    type Request = Want;
+    type Grant = Option<u32>;
+
+    const LANES: usize = 3;
+
+    fn lane(want: &Want) -> usize {
+        match want {
+            Want::Put(_) => 0,
+            Want::Take => 1,
+            Want::Empty => 2,
+        }
+    }
+
+    fn try_serve(&mut self, want: &mut Want) -> Option<Option<u32>> {
+        match want {
+            Want::Put(value) if self.0.is_none() => {
+                self.0 = value.take();
+                Some(None)
+            }
+            Want::Put(_) => None,
+            Want::Take => self.0.take().map(Some),
+            Want::Empty => self.0.is_none().then_some(None),
+        }
+    }
+
+    fn take_back(&mut self, taken: Option<u32>) {
+        if taken.is_some() {
+            assert!(self.0.is_none(), "its room was given away, too");
+            self.0 = taken;
+        }
+    }
+}
+
+type Shared = Arc<WaitList<Buffer>>;
+
+fn buffer(item: Option<u32>) -> Shared {
+    Arc::new(WaitList::new(Buffer(item)))
+}
+
+fn enters(list: &Shared, want: Want) -> Wait<Shared> {
+    let mut wait = Wait::new(Arc::clone(list), want);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(Pin::new(&mut wait).poll(&mut cx).is_pending());
+    wait
+}
+
+fn take(list: &Shared) -> u32 {
+    block_on(list.wait(Want::Take))
+        .ok()
+        .flatten()
+        .expect("an item")
+}
+
+fn put(list: &Shared, value: u32) {
+    assert!(block_on(list.wait(Want::Put(Some(value)))).is_ok());
+}
+
+#[test]
+fn one_puts_one_takes_and_one_who_would_put_leaves() {
+    loom::model(|| {
+        let list = buffer(Some(1));
+        let leaves = enters(&list, Want::Put(Some(2)));
+        let taker = {
+            let list = Arc::clone(&list);
+            thread::spawn(move || [take(&list), take(&list)])
+        };
+        let leaver = thread::spawn(move || drop(leaves));
+        put(&list, 3);
+        let taken = taker.join().unwrap();
+        leaver.join().unwrap();
+        // Nobody passes the one who would put: it was in, or it was gone.
+        let left = list.lock().0;
+        assert!(matches!((taken, left), ([1, 2], Some(3)) | ([1, 3], None)));
+    });
+}
+
+#[test]
+fn one_puts_and_the_one_who_was_to_take_leaves() {
+    loom::model(|| {
+        let list = buffer(None);
+        let leaves = enters(&list, Want::Take);
+        let putter = {
+            let list = Arc::clone(&list);
+            thread::spawn(move || list.lock().0 = Some(1))
+        };
+        let leaver = thread::spawn(move || drop(leaves));
+        assert_eq!(take(&list), 1);
+        putter.join().unwrap();
+        leaver.join().unwrap();
+        assert!(list.is_empty());
+    });
+}
+
+#[test]
+fn what_one_lane_gets_another_learns() {
+    loom::model(|| {
+        let list = buffer(Some(1));
+        let other = Arc::clone(&list);
+        let taker = thread::spawn(move || take(&other));
+        assert!(block_on(list.wait(Want::Empty)).is_ok());
+        assert_eq!(taker.join().unwrap(), 1);
+    });
+}
+
+#[test]
+fn one_lane_closes_while_another_serves_it() {
+    loom::model(|| {
+        let list = buffer(Some(1));
+        let putter = enters(&list, Want::Put(Some(2)));
+        let closer = {
+            let list = Arc::clone(&list);
+            thread::spawn(move || Guard::close_lane(&mut list.lock(), 0))
+        };
+        assert_eq!(take(&list), 1);
+        let is_in = block_on(putter).is_ok();
+        closer.join().unwrap();
+        assert_eq!(list.lock().0, is_in.then_some(2));
     });
 }

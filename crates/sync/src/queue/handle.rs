@@ -1,5 +1,6 @@
 use std::cell::Cell;
 use std::fmt;
+use std::iter;
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
@@ -155,7 +156,7 @@ impl<T> Queue<T> {
     pub fn try_reserve(&self) -> Result<Slot<T>, TryPutError<()>> {
         let mut state = self.0.lock();
         match state.phase() {
-            Phase::Open if state.has_room() => state.reserve(),
+            Phase::Open if has_free_room(&state) => state.reserve(),
             Phase::Open => return Err(TryPutError::Full(())),
             Phase::Draining | Phase::Cut => return Err(TryPutError::Closed(())),
         }
@@ -304,7 +305,9 @@ impl<T> Queue<T> {
     pub fn shutdown_now(&self) -> Vec<T> {
         let mut state = self.0.lock();
         Guard::close_lane(&mut state, PUT);
-        state.cut()
+        let mut left = state.cut();
+        drop(state); // to put it in order takes time, and `T`'s own code
+        iter::from_fn(|| left.pop()).collect()
     }
 
     /// Whether it was shut down, either way.
@@ -347,9 +350,8 @@ impl<T> Queue<T> {
     #[inline]
     fn put_free(&self, value: T, rank: u64) -> Result<(), TryPutError<T>> {
         let mut state = self.0.lock();
-        // Room that is free is nobody's: those who wait would have it.
         let error = match state.phase() {
-            Phase::Open if state.has_room() => {
+            Phase::Open if has_free_room(&state) => {
                 state.push(value, rank);
                 return Ok(());
             }
@@ -364,7 +366,8 @@ impl<T> Queue<T> {
         match self.0.wait(Request::Put { value, rank }).await {
             Ok(_) => Ok(()),
             Err(refused) => match refused.into_request() {
-                Request::Put { value, .. } => Err(Closed(value.expect("it was not put"))),
+                // Without a value it is in: `T`'s order panicked right after that.
+                Request::Put { value, .. } => value.map_or(Ok(()), |value| Err(Closed(value))),
                 _ => unreachable!("a request is handed back as it was made"),
             },
         }
@@ -498,6 +501,12 @@ impl<T> fmt::Debug for Queue<T> {
 pub(crate) trait Hand<T, R>: Fn(&Queue<T>, &mut State<T>, T) -> R + Copy {}
 
 impl<T, R, F: Fn(&Queue<T>, &mut State<T>, T) -> R + Copy> Hand<T, R> for F {}
+
+/// Whether a newcomer may have room. When much is freed at once, those who wait have it batch by batch, and in between it is
+/// theirs.
+fn has_free_room<T>(state: &Guard<'_, State<T>>) -> bool {
+    state.has_room() && Guard::waiting(state, PUT) == 0
+}
 
 /// Gives way to other tasks when it is time. Tokio's budget is made for a read from a socket; here it is drawn on once for so
 /// many items, or asking for it would cost as much as they do.

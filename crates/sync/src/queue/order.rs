@@ -1,6 +1,7 @@
 use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
+use std::mem;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -91,6 +92,18 @@ impl<T> Line<T> {
             Items::Ranked(items, _) => items.pop().map(|item| item.value),
             Items::Least(items) => items.pop(),
         }
+    }
+
+    /// All of it, without looking at any.
+    pub(crate) fn take(&mut self) -> Self {
+        let items = match &mut self.items {
+            Items::Fifo(items) => Items::Fifo(mem::take(items)),
+            Items::Lifo(items) => Items::Lifo(mem::take(items)),
+            Items::Ranked(items, _) => Items::Ranked(mem::take(items), Count::default()),
+            Items::Least(items) => Items::Least(items.take()),
+        };
+        let len = mem::take(&mut self.len);
+        Self { items, len }
     }
 
     /// After a crowd: half of the room, where seven eighths are empty. So each item pays for moving less than one other.
@@ -192,6 +205,7 @@ impl<T> Eq for Ranked<T> {}
 pub(crate) trait Heap<T> {
     fn push(&mut self, value: T);
     fn pop(&mut self) -> Option<T>;
+    fn take(&mut self) -> Box<dyn Heap<T> + Send>;
     fn capacity(&self) -> usize;
     fn shrink_to(&mut self, room: usize);
 }
@@ -231,7 +245,7 @@ impl<T: Ord> PartialEq for Numbered<T> {
 
 impl<T: Ord> Eq for Numbered<T> {}
 
-impl<T: Ord> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
+impl<T: Ord + Send + 'static> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
     fn push(&mut self, value: T) {
         let number = self.1.next();
         self.0.push(Numbered { value, number });
@@ -239,6 +253,10 @@ impl<T: Ord> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
 
     fn pop(&mut self) -> Option<T> {
         self.0.pop().map(|item| item.value)
+    }
+
+    fn take(&mut self) -> Box<dyn Heap<T> + Send> {
+        Box::new(mem::take(self))
     }
 
     fn capacity(&self) -> usize {

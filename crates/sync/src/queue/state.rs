@@ -153,12 +153,11 @@ impl<T> State<T> {
         }
     }
 
-    /// Nothing comes in or goes out from now on. Gives what is left, in its order.
-    pub(crate) fn cut(&mut self) -> Vec<T> {
+    /// Nothing comes in or goes out from now on. Gives what is left.
+    pub(crate) fn cut(&mut self) -> Line<T> {
         self.phase = Phase::Cut;
-        let left: Vec<_> = std::iter::from_fn(|| self.line.pop()).collect();
-        self.aborted |= !left.is_empty();
-        left
+        self.aborted |= self.line.len() > 0;
+        self.line.take()
     }
 
     pub(crate) fn phase(&self) -> Phase {
@@ -212,16 +211,13 @@ impl<T> Serve for State<T> {
 
     fn try_serve(&mut self, request: &mut Request<T>) -> Option<Grant> {
         match request {
-            Request::Put { value, rank } => {
-                if !self.has_room() {
-                    return None;
-                }
-                // It is in already if `T`'s order panicked right after it was taken.
-                if let Some(value) = value.take() {
-                    self.push(value, *rank);
-                }
-                Some(Grant::Put)
-            }
+            // It is in already: `T`'s order panicked right after it was taken.
+            Request::Put { value: None, .. } => Some(Grant::Put),
+            Request::Put { value, rank } => self.has_room().then(|| {
+                let value = value.take().expect("it is not in");
+                self.push(value, *rank);
+                Grant::Put
+            }),
             Request::Reserve => self.has_room().then(|| {
                 self.reserve();
                 Grant::Slot

@@ -6,6 +6,8 @@ mod cancel;
 mod close;
 mod fifo;
 mod handover;
+mod lanes;
+mod lanes_model;
 mod model;
 mod panics;
 mod support;
