@@ -19,6 +19,8 @@ mod en_deadlines_and_cancellation {}
 #[doc = include_str!("src/en/locks-and-signals.md")]
 mod en_locks_and_signals {}
 
+#[doc = include_str!("src/en/queues.md")]
+mod en_queues {}
 #[doc = include_str!("src/en/streams.md")]
 mod en_streams {}
 

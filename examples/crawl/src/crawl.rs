@@ -1,25 +1,25 @@
-//! The engine: one group of tasks, one coordinator.
+//! The engine: a queue of jobs, and a group of workers that empty it.
 //!
-//! The coordinator alone owns the [`Frontier`](crate::frontier) and hands out a URL when a task is
-//! free to take it, so that a page with 50,000 links makes a set of URLs grow and never a queue of
-//! tasks. A task requests one URL, reads its page and sends what it found; it shares nothing that
-//! needs a lock.
+//! A worker takes a job, requests its URL, reads the page and notes what it found, which puts new jobs
+//! into the queue before its own is done. So when the queue is [joined](Queue::join), nothing is left
+//! and nothing will come. Workers share what is known behind a lock that nobody holds while waiting.
 
 use std::convert::Infallible;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use shibuya_taskgroup::{Cause, GroupError, Reason, TaskGroup};
-use tokio::sync::mpsc;
+use shibuya_sync::Queue;
+use shibuya_taskgroup::{Cause, GroupError, Reason, TaskGroup, cancelled};
 use url::Url;
 
 use crate::fetch::Fetcher;
+use crate::frontier::Job;
 use crate::progress::Progress;
 use crate::report::Report;
 use crate::scope::Scope;
 use crate::survey::Survey;
-use crate::visit;
+use crate::visit::{self, Visit};
 
 /// When a crawl is stopped, requests under way have this long to end.
 const GRACE: Duration = Duration::from_secs(2);
@@ -61,92 +61,111 @@ pub async fn crawl(
     progress: &Progress,
     stop: impl Future<Output = ()>,
 ) -> Result<Report, reqwest::Error> {
+    assert!(options.concurrency > 0, "without a worker it never ends");
     let begun = Instant::now();
-    let fetcher = Arc::new(Fetcher::new(&options.start, options.timeout, options.rate)?);
     // Outside of the group, so that a crawl that is cut short leaves what it found.
-    let mut survey = Survey::new(options.depth, options.external);
+    let crew = Arc::new(Crew::new(options, progress)?);
 
-    let mut group = Group::builder()
-        .name("crawl")
-        .limit(options.concurrency)
-        .grace(GRACE);
+    let mut group = Group::builder().name("crawl").grace(GRACE);
     if let Some(time) = options.deadline {
         group = group.timeout(time);
     }
     let ended = group
         .run(async |g| {
-            let mut work = pin!(coordinate(&g, options, &fetcher, &mut survey, progress));
-            tokio::select! {
+            let mut work = pin!(crew.visit_all(&g, options));
+            let is_interrupted = tokio::select! {
                 biased; // so that it listens before the first request is sent
-                () = stop => {
-                    g.cancel(Reason::Requested);
-                    progress.say("crawl: interrupted, finishing what is under way (Ctrl-C again to quit)");
-                    work.await;
-                }
-                () = &mut work => {}
+                () = stop => true,
+                _ = cancelled() => false, // by the deadline, or since a worker panicked
+                () = &mut work => return Ok(None),
+            };
+            crew.jobs.shutdown_now(); // first: whoever reads that it is interrupted may rely on it
+            if is_interrupted {
+                g.cancel(Reason::Requested);
+                progress
+                    .say("crawl: interrupted, finishing what is under way (Ctrl-C again to quit)");
             }
+            work.await; // what is under way may end
             Ok(g.reason())
         })
         .await;
 
     progress.clear();
+    let crew = Arc::into_inner(crew).expect("no worker outlives the group");
     Ok(Report::new(
         options.start.clone(),
-        survey,
+        crew.survey.into_inner().expect(RECORDS),
         begun.elapsed(),
         why_stopped(ended),
     ))
 }
 
-/// Feeds the group until nothing is left to visit or the group is cancelled; then waits for what is
-/// under way.
-async fn coordinate(
-    g: &Group,
-    options: &Options,
-    fetcher: &Arc<Fetcher>,
-    survey: &mut Survey,
-    progress: &Progress,
-) {
-    let scope = Arc::new(first_page(&options.start, fetcher, survey).await);
-    let limit = options.concurrency;
-    let (found, mut visits) = mpsc::channel(limit);
-    let mut under_way = 0;
-    loop {
-        // No more than the group runs at a time, so that none waits in a line of tasks.
-        while under_way < limit && !g.is_cancelled() {
-            let Some(job) = survey.frontier.pop(under_way == 0) else {
-                break;
-            };
-            let (scope, fetcher, found) = (Arc::clone(&scope), Arc::clone(fetcher), found.clone());
-            g.spawn(async move {
-                let visit = visit::visit(&job.url, &scope, &fetcher).await;
-                // There is room for it; only a coordinator that is gone doesn't want it.
-                let _ = found.send((job, visit)).await;
-                Ok(())
-            });
-            under_way += 1;
+/// What the workers share.
+struct Crew {
+    jobs: Queue<Job>,
+    survey: Mutex<Survey>,
+    fetcher: Fetcher,
+    progress: Progress,
+}
+
+const RECORDS: &str = "nothing that is recorded panics";
+
+impl Crew {
+    fn new(options: &Options, progress: &Progress) -> Result<Self, reqwest::Error> {
+        let jobs = Queue::unbounded();
+        let survey = Survey::new(jobs.clone(), options.depth, options.external);
+        Ok(Self {
+            jobs,
+            survey: Mutex::new(survey),
+            fetcher: Fetcher::new(&options.start, options.timeout, options.rate)?,
+            progress: progress.clone(),
+        })
+    }
+
+    /// Visits the first page and all that it leads to, or as much of it as was begun before the queue
+    /// was shut down.
+    async fn visit_all(self: &Arc<Self>, g: &Group, options: &Options) {
+        let scope = Arc::new(self.first_page(&options.start).await);
+        for _ in 0..options.concurrency {
+            g.spawn(worker(Arc::clone(self), Arc::clone(&scope)));
         }
-        if under_way == 0 {
-            return;
+        // Without a depth limit there is one level.
+        while self.jobs.join().await.is_ok() && self.survey().frontier.begin_level() {}
+        self.jobs.shutdown();
+    }
+
+    /// Visits the first page. Where its redirects end is the origin to crawl: who asks for
+    /// `http://example.com` means `https://www.example.com`.
+    async fn first_page(&self, url: &Url) -> Scope {
+        let job = self.survey().begin(url);
+        let mut scope = Scope::of(url, &self.fetcher).await;
+        let first = visit::start(url, &scope, &self.fetcher).await;
+        if let Some(end) = first.end().filter(|end| !scope.contains(end)) {
+            scope = Scope::of(end, &self.fetcher).await;
         }
-        let (job, visit) = visits.recv().await.expect("`found` is kept here");
-        under_way -= 1;
-        survey.record(&job, visit, &scope);
-        progress.show(survey.visited, survey.planned);
+        self.record(&job, first, &scope);
+        scope
+    }
+
+    fn record(&self, job: &Job, visit: Visit, scope: &Scope) {
+        let (visited, planned) = self.survey().record(job, visit, scope);
+        self.progress.show(visited, planned);
+    }
+
+    /// For a moment: its guard can't be held across an await.
+    fn survey(&self) -> MutexGuard<'_, Survey> {
+        self.survey.lock().expect(RECORDS)
     }
 }
 
-/// Visits the first page. Where its redirects end is the origin to crawl: who asks for
-/// `http://example.com` means `https://www.example.com`.
-async fn first_page(url: &Url, fetcher: &Fetcher, survey: &mut Survey) -> Scope {
-    let job = survey.begin(url);
-    let mut scope = Scope::of(url, fetcher).await;
-    let first = visit::start(url, &scope, fetcher).await;
-    if let Some(end) = first.end().filter(|end| !scope.contains(end)) {
-        scope = Scope::of(end, fetcher).await;
+async fn worker(crew: Arc<Crew>, scope: Arc<Scope>) -> Result<(), Infallible> {
+    while let Ok(job) = crew.jobs.get().await {
+        // Boxed, as most of many workers wait, and what waits should be small.
+        let visit = Box::pin(visit::visit(&job.url(), &scope, &crew.fetcher)).await;
+        crew.record(&job, visit, &scope);
+        // The job is done here, after those that it led to were put.
     }
-    survey.record(&job, first, &scope);
-    scope
+    Ok(())
 }
 
 /// Nothing to say about a crawl that came to its end.

@@ -1,11 +1,14 @@
-//! Which URLs are known, who links to them, and which is next.
+//! Which URLs are known, who links to them, and which are to be visited.
 //!
-//! This is what grows with the site, so it is small: a URL is kept once, a link is four bytes, and
-//! nothing is spawned for a URL that only waits for its turn.
+//! This is what grows with the site, so it is small: a URL is kept once, its job in the queue points
+//! to it, a link is four bytes, and nothing is spawned for a URL that only waits for its turn. So the
+//! queue needs no bound; with one, a worker that found more than there is room for would wait for
+//! room that only workers make.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use shibuya_sync::Queue;
 use url::Url;
 
 /// The number of a URL, in the order of discovery.
@@ -26,33 +29,41 @@ pub struct Known {
 pub struct Job {
     /// Its number.
     pub id: Id,
-    /// The URL.
-    pub url: Url,
     /// How many clicks it is from the start.
     pub depth: usize,
+    url: Arc<str>,
 }
 
-/// The known URLs and the queue of those to visit.
+impl Job {
+    /// The URL.
+    #[must_use]
+    pub fn url(&self) -> Url {
+        Url::parse(&self.url).expect("only URLs are to be visited")
+    }
+}
+
+/// The known URLs, and the way to the queue of those to visit.
 #[derive(Debug)]
 pub struct Frontier {
     ids: HashMap<Arc<str>, Id>,
     known: Vec<Known>,
-    queue: VecDeque<(Id, usize)>,
+    queue: Queue<Job>,
+    /// What waits until all that is less deep is done.
+    next_level: Vec<Job>,
     depth_max: Option<usize>,
-    /// The depth of the last URL that was handed out.
-    depth: usize,
 }
 
 impl Frontier {
-    /// Nothing is known yet; URLs deeper than `depth_max` will not be visited.
+    /// Nothing is known yet; URLs deeper than `depth_max` will not be visited, the others are put
+    /// into `queue`.
     #[must_use]
-    pub fn new(depth_max: Option<usize>) -> Self {
+    pub fn new(queue: Queue<Job>, depth_max: Option<usize>) -> Self {
         Self {
             ids: HashMap::new(),
             known: Vec::new(),
-            queue: VecDeque::new(),
+            queue,
+            next_level: Vec::new(),
             depth_max,
-            depth: 0,
         }
     }
 
@@ -79,35 +90,39 @@ impl Frontier {
         id
     }
 
-    /// Puts `id` in the queue, if it isn't too deep.
-    pub fn push(&mut self, id: Id, depth: usize) -> bool {
-        let visit = self.depth_max.is_none_or(|max| depth <= max);
-        if visit {
-            self.queue.push_back((id, depth));
-        }
-        visit
+    /// The job to visit `id`.
+    pub(crate) fn job(&self, id: Id, depth: usize) -> Job {
+        let url = Arc::clone(&self[id].url);
+        Job { id, depth, url }
     }
 
-    /// The next URL to visit.
+    /// Has `id` visited, if it isn't too deep.
     ///
-    /// Under a depth limit one level is done before the next begins (`idle`: nothing is under way).
-    /// Otherwise a page could be reached first by a long way that a slow page on the short one
-    /// allowed to win, and what is checked would depend on chance.
-    pub fn pop(&mut self, idle: bool) -> Option<Job> {
-        let &(id, depth) = self.queue.front()?;
-        if self.depth_max.is_some() && depth > self.depth && !idle {
-            return None;
+    /// Under a depth limit it waits for its [level](Self::begin_level). Otherwise a page could be
+    /// reached first by a long way that a slow page on the short one allowed to win, and what is
+    /// checked would depend on chance.
+    pub fn plan(&mut self, id: Id, depth: usize) -> bool {
+        let job = self.job(id, depth);
+        match self.depth_max {
+            None => self.put(job),
+            Some(max) if depth <= max => self.next_level.push(job),
+            Some(_) => return false,
         }
-        self.queue.pop_front();
-        self.depth = depth;
-        let url = Url::parse(&self[id].url).expect("only URLs are pushed");
-        Some(Job { id, url, depth })
+        true
     }
 
-    /// How many wait for a visit.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
+    /// Puts the next level into the queue; to be called when the one before is done. Says whether
+    /// there is one.
+    pub fn begin_level(&mut self) -> bool {
+        let level = std::mem::take(&mut self.next_level);
+        let is_some = !level.is_empty();
+        level.into_iter().for_each(|job| self.put(job));
+        is_some
+    }
+
+    fn put(&self, job: Job) {
+        // It never waits, and a queue that is shut down means that the crawl is to end.
+        let _ = self.queue.try_put(job);
     }
 }
 
@@ -125,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_url_is_known_once_with_all_that_link_to_it() {
-        let mut frontier = Frontier::new(None);
+        let mut frontier = Frontier::new(Queue::unbounded(), None);
         let (start, new) = frontier.link("http://a/", None);
         assert!(new);
         let (b, _) = frontier.link("http://a/b", Some(start));
@@ -135,15 +150,31 @@ mod tests {
     }
 
     #[test]
+    fn without_a_depth_limit_a_url_is_to_be_visited_at_once() {
+        let queue = Queue::unbounded();
+        let mut frontier = Frontier::new(queue.clone(), None);
+        let (id, _) = frontier.link("http://a/", None);
+        assert!(frontier.plan(id, 7));
+        assert_eq!(queue.try_pop().unwrap().url().as_str(), "http://a/");
+        assert!(!frontier.begin_level());
+    }
+
+    #[test]
     fn under_a_depth_limit_a_level_waits_for_the_one_before() {
-        let mut frontier = Frontier::new(Some(1));
-        let ids = ["http://a/0", "http://a/1", "http://a/2"].map(|url| frontier.link(url, None).0);
-        assert!(frontier.push(ids[0], 0));
-        assert!(frontier.push(ids[1], 1));
-        assert!(!frontier.push(ids[2], 2));
-        assert_eq!(frontier.pop(true).unwrap().id, ids[0]);
-        assert!(frontier.pop(false).is_none());
-        assert_eq!(frontier.pop(true).unwrap().id, ids[1]);
-        assert!(frontier.pop(true).is_none());
+        let queue = Queue::unbounded();
+        let mut frontier = Frontier::new(queue.clone(), Some(2));
+        let ids = ["http://a/1", "http://a/2", "http://a/3"].map(|url| frontier.link(url, None).0);
+        assert!(frontier.plan(ids[0], 1));
+        assert!(queue.is_empty());
+        assert!(frontier.begin_level());
+        assert_eq!(queue.try_pop().unwrap().id, ids[0]);
+
+        assert!(frontier.plan(ids[1], 2));
+        assert!(!frontier.plan(ids[2], 3));
+        assert!(queue.is_empty());
+        assert!(frontier.begin_level());
+        assert_eq!(queue.try_pop().unwrap().id, ids[1]);
+        assert!(!frontier.begin_level());
+        assert!(queue.is_empty());
     }
 }

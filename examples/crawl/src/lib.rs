@@ -3,9 +3,9 @@
 //! | file | idea |
 //! |---|---|
 //! | `main.rs`, `args.rs` | the command line, signals, the exit status |
-//! | `crawl.rs` | the engine: a bounded group of tasks and the coordinator that feeds it |
-//! | `frontier.rs`, `survey.rs` | what is known, and what is next |
-//! | `visit.rs` | the work of one task |
+//! | `crawl.rs` | the engine: a queue of jobs and the group of workers that empties it |
+//! | `frontier.rs`, `survey.rs` | what is known, and what is put into the queue |
+//! | `visit.rs` | the work on one job |
 //! | `fetch.rs`, `pace.rs` | one request and its redirects; so many per second |
 //! | `scope.rs`, `robots.rs` | what may be visited |
 //! | `links.rs`, `charset.rs` | what a page says |

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How far the crawl is.
-#[derive(Debug)]
+/// How far the crawl is. Clones show the same.
+#[derive(Debug, Clone)]
 pub struct Progress(ProgressBar);
 
 impl Progress {

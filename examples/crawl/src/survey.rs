@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use shibuya_sync::Queue;
 use url::Url;
 
 use crate::frontier::{Frontier, Id, Job};
@@ -51,9 +52,10 @@ pub(crate) struct Survey {
 }
 
 impl Survey {
-    pub(crate) fn new(depth_max: Option<usize>, external: bool) -> Self {
+    /// Nothing is known yet. What is to be visited will be put into `queue`.
+    pub(crate) fn new(queue: Queue<Job>, depth_max: Option<usize>, external: bool) -> Self {
         Self {
-            frontier: Frontier::new(depth_max),
+            frontier: Frontier::new(queue, depth_max),
             checked: Vec::new(),
             skipped: Skipped::default(),
             planned: 0,
@@ -62,19 +64,16 @@ impl Survey {
         }
     }
 
-    /// Makes `start` the first URL; it is not put in the queue.
+    /// Makes `start` the first URL; it is not put into the queue.
     pub(crate) fn begin(&mut self, start: &Url) -> Job {
         self.planned = 1;
         let (id, _) = self.frontier.link(start.as_str(), None);
-        Job {
-            id,
-            url: start.clone(),
-            depth: 0,
-        }
+        self.frontier.job(id, 0)
     }
 
-    /// Takes note of a visit and of the links that it found.
-    pub(crate) fn record(&mut self, job: &Job, visit: Visit, scope: &Scope) {
+    /// Takes note of a visit and of the links that it found. Gives how many URLs were visited by now,
+    /// of how many.
+    pub(crate) fn record(&mut self, job: &Job, visit: Visit, scope: &Scope) -> (usize, usize) {
         self.visited += 1;
         let mut page = visit.page.unwrap_or_default();
         let mut checked = Checked {
@@ -85,7 +84,7 @@ impl Survey {
         match visit.answer {
             Ok(answer) => {
                 checked.status = Some(answer.status);
-                checked.redirected_to = (answer.end != job.url).then_some(answer.end);
+                checked.redirected_to = (answer.end != job.url()).then_some(answer.end);
                 checked.bytes = answer.length;
                 checked.took = Some(answer.took);
             }
@@ -93,6 +92,7 @@ impl Survey {
         }
         self.checked.push(checked);
         self.follow(job, page, scope);
+        (self.visited, self.planned)
     }
 
     fn follow(&mut self, from: &Job, page: Page, scope: &Scope) {
@@ -117,7 +117,7 @@ impl Survey {
             self.skipped.external += 1;
         } else if scope.allows(url).is_err() {
             self.skipped.disallowed += 1;
-        } else if !self.frontier.push(id, depth) {
+        } else if !self.frontier.plan(id, depth) {
             self.skipped.too_deep += 1;
         } else {
             self.planned += 1;

@@ -1,4 +1,4 @@
-//! One URL, visited: requested and, if it is a page, read. This is the work of a task.
+//! One URL, visited: requested and, if it is a page, read. This is the work on one job.
 
 use url::Url;
 

@@ -271,7 +271,8 @@ impl<T> Queue<T> {
     }
 
     /// Waits until all that was put is done: nothing is left in the queue, and each item that was taken from it was dropped.
-    /// It may be waited for again and again; an empty queue is done.
+    /// It may be waited for again and again; an empty queue is done. A [`Slot`] is no item: what may yet be put into it is not
+    /// waited for.
     ///
     /// # Cancel safety
     ///
@@ -290,6 +291,8 @@ impl<T> Queue<T> {
 
     /// Lets nothing in any more. What is in the queue can still be taken; when nothing is left, those who wait for items learn
     /// that it is closed. Those who wait for room get their values back.
+    ///
+    /// It doesn't wait for what is in hand: [`join`](Self::join) does, before or after.
     ///
     /// A second call changes nothing.
     pub fn shutdown(&self) {

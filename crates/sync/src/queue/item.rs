@@ -8,6 +8,8 @@ use super::{Closed, Queue};
 /// Its drop says that it is done, also when its holder panics or is cancelled: so it is done once, and
 /// [`join`](Queue::join) can neither miss it nor wait for it in vain. The value is dropped before.
 ///
+/// So `let _ = queue.get().await` is done at once, where `let _item` is done at the end of its block.
+///
 /// # Examples
 ///
 /// ```
@@ -56,6 +58,9 @@ impl<T> Item<T> {
     ///
     /// It never waits: if others filled the queue meanwhile, it holds more than its capacity for a while. So a worker that
     /// is to try again later can't be stuck in a queue that it should empty.
+    ///
+    /// After a [`shutdown`](Queue::shutdown), other workers may have left already, since they saw nothing in the queue. Where
+    /// items are put back, [`join`](Queue::join) first and shut down then.
     ///
     /// # Errors
     ///

@@ -12,7 +12,12 @@ use super::{Item, Queue};
 
 /// The items of a [`Queue`] as a stream, from [`Queue::stream`]. It ends when the queue is shut down and empty.
 ///
-/// Dropping it, or a future of its next item, loses none: what it was promised goes to the next who waits.
+/// Dropping it leaves the line: what it was promised goes to the next who waits.
+///
+/// # Cancel safety
+///
+/// A future of its next item that is dropped loses none: the stream keeps its place in the line, and an item that it was
+/// promised, until it is polled again or dropped. So don't keep one that you no longer poll.
 #[must_use = "streams do nothing unless polled"]
 pub struct QueueStream<T> {
     queue: Queue<T>,

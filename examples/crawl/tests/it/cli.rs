@@ -1,4 +1,5 @@
 use std::net::TcpListener;
+use std::time::Duration;
 
 use crate::run::{crawl, report};
 use crate::server::{Server, html, not_found};
@@ -98,6 +99,24 @@ fn depth_counts_the_clicks_from_the_start() {
         report(&server.url("/"), &["--depth", "9"]).broken().len(),
         1
     );
+}
+
+#[test]
+fn under_a_depth_limit_the_short_way_counts_however_slow() {
+    let server = Server::start(|path| match path {
+        "/" => html("<a href=/slow><a href=/quick>"),
+        "/slow" => {
+            std::thread::sleep(Duration::from_millis(100));
+            html("<a href=/page>")
+        }
+        "/quick" => html("<a href=/way>"),
+        "/way" => html("<a href=/page>"),
+        "/page" => html(""),
+        _ => not_found(),
+    });
+    let report = report(&server.url("/"), &["--depth", "2"]);
+    assert_eq!((report.status, report.checked()), (0, 5));
+    assert_eq!(report.json["skipped"]["too_deep"], 0);
 }
 
 #[test]
