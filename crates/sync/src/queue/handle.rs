@@ -173,8 +173,7 @@ impl<T> Queue<T> {
     ///
     /// [`Closed`] if the queue is shut down and nothing is left in it.
     pub async fn get(&self) -> Result<Item<T>, Closed> {
-        let value = self.take(Then::InHand).await?;
-        Ok(Item::new(value, self.clone()))
+        self.take(Then::InHand).await
     }
 
     /// Takes the next item if there is one now.
@@ -183,8 +182,7 @@ impl<T> Queue<T> {
     ///
     /// [`TryGetError`] if there is none, or none that is not promised to those who wait.
     pub fn try_get(&self) -> Result<Item<T>, TryGetError> {
-        let value = self.try_take(Then::InHand)?;
-        Ok(Item::new(value, self.clone()))
+        self.try_take(Then::InHand)
     }
 
     /// Takes the next item, if there is one within the given time.
@@ -233,7 +231,7 @@ impl<T> Queue<T> {
                 let Some(value) = state.take(Then::InHand) else {
                     break;
                 };
-                items.push(Item::new(value, self.clone()));
+                items.push(self.item(value, Then::InHand));
                 count += 1;
             }
             Ok(count)
@@ -251,7 +249,7 @@ impl<T> Queue<T> {
     ///
     /// As [`get`](Self::get).
     pub async fn pop(&self) -> Result<T, Closed> {
-        self.take(Then::Done).await
+        self.take(Then::Done).await.map(Item::into_inner)
     }
 
     /// Takes the next value if there is one now, and counts it as done.
@@ -260,7 +258,7 @@ impl<T> Queue<T> {
     ///
     /// As [`try_get`](Self::try_get).
     pub fn try_pop(&self) -> Result<T, TryGetError> {
-        self.try_take(Then::Done)
+        self.try_take(Then::Done).map(Item::into_inner)
     }
 
     /// The items as a stream, which ends when the queue is shut down and empty. Many may take from the same queue.
@@ -376,37 +374,60 @@ impl<T> Queue<T> {
         }
     }
 
-    async fn take(&self, then: Then) -> Result<T, Closed> {
+    async fn take(&self, then: Then) -> Result<Item<T>, Closed> {
         give_way().await;
         loop {
-            if let Some(value) = self.take_free(then) {
-                return Ok(value);
+            if let Some(item) = self.take_free(then) {
+                return Ok(item);
             }
             let Ok(Grant::Claim) = self.0.wait(Request::Get).await else {
                 return Err(Closed(()));
             };
-            if let Some(value) = self.take_claimed(then) {
-                return Ok(value);
+            if let Some(item) = self.take_claimed(then) {
+                return Ok(item);
             }
         }
     }
 
-    fn try_take(&self, then: Then) -> Result<T, TryGetError> {
+    fn try_take(&self, then: Then) -> Result<Item<T>, TryGetError> {
         let mut state = self.0.lock();
-        state.take(then).ok_or_else(|| match state.is_ended() {
+        let value = state.take(then);
+        let is_ended = state.is_ended();
+        self.unlock_with(state, value, then).ok_or(match is_ended {
             true => TryGetError::Closed,
             false => TryGetError::Empty,
         })
     }
 
-    /// A value that is nobody's yet.
-    pub(crate) fn take_free(&self, then: Then) -> Option<T> {
-        self.0.lock().take(then)
+    /// An item that is nobody's yet.
+    pub(crate) fn take_free(&self, then: Then) -> Option<Item<T>> {
+        let mut state = self.0.lock();
+        let value = state.take(then);
+        self.unlock_with(state, value, then)
     }
 
-    /// The value that was promised, unless the queue was cut meanwhile.
-    pub(crate) fn take_claimed(&self, then: Then) -> Option<T> {
-        self.0.lock().take_claimed(then)
+    /// The item that was promised, unless the queue was cut meanwhile.
+    pub(crate) fn take_claimed(&self, then: Then) -> Option<Item<T>> {
+        let mut state = self.0.lock();
+        let value = state.take_claimed(then);
+        self.unlock_with(state, value, then)
+    }
+
+    /// The unlock serves others, with foreign code that may panic: what was taken must be an item by then, to be done.
+    fn unlock_with(
+        &self,
+        state: Guard<'_, State<T>>,
+        value: Option<T>,
+        then: Then,
+    ) -> Option<Item<T>> {
+        let item = value.map(|value| self.item(value, then));
+        drop(state);
+        item
+    }
+
+    fn item(&self, value: T, then: Then) -> Item<T> {
+        let counted_by = (then == Then::InHand).then(|| self.clone());
+        Item::new(value, counted_by)
     }
 
     pub(crate) fn done(&self) {

@@ -33,13 +33,12 @@ pub struct Item<T> {
 
 /// The part of an item that is counted.
 struct Task<T> {
-    /// `None` once it is counted off.
+    /// `None` once it is counted off, or if it is popped and never was counted.
     queue: Option<Queue<T>>,
 }
 
 impl<T> Item<T> {
-    pub(crate) fn new(value: T, queue: Queue<T>) -> Self {
-        let queue = Some(queue);
+    pub(crate) fn new(value: T, queue: Option<Queue<T>>) -> Self {
         Self {
             value,
             task: Task { queue },

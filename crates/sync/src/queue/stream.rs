@@ -35,9 +35,9 @@ impl<T> Stream for QueueStream<T> {
             let wait = match &mut this.wait {
                 Some(wait) => wait,
                 None => {
-                    if let Some(value) = this.queue.take_free(Then::InHand) {
+                    if let Some(item) = this.queue.take_free(Then::InHand) {
                         budget.made_progress();
-                        return Poll::Ready(Some(Item::new(value, this.queue.clone())));
+                        return Poll::Ready(Some(item));
                     }
                     this.wait.insert(Wait::new(this.queue.core(), Request::Get))
                 }
@@ -47,8 +47,8 @@ impl<T> Stream for QueueStream<T> {
             budget.made_progress();
             match grant {
                 Ok(Grant::Claim) => {
-                    if let Some(value) = this.queue.take_claimed(Then::InHand) {
-                        return Poll::Ready(Some(Item::new(value, this.queue.clone())));
+                    if let Some(item) = this.queue.take_claimed(Then::InHand) {
+                        return Poll::Ready(Some(item));
                     }
                 }
                 _ => return Poll::Ready(None),
