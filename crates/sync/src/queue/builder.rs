@@ -68,7 +68,8 @@ impl<T> Builder<T> {
     /// A stream of small values keeps great ones waiting for ever; [`aging`](Self::aging) doesn't.
     ///
     /// The values are compared under the queue's lock: their `Ord` must be short and must not use the queue. If it panics
-    /// the queue goes on, but the value that was on its way may be dropped.
+    /// the queue goes on, but what is in it may come out of order, and the value that was on its way out is dropped, under
+    /// the lock, too. A panic that meets a task that takes an item may be that of a value for which it made room.
     pub fn priority(self) -> Self
     where
         T: Ord + Send + 'static,
