@@ -12,7 +12,12 @@ use super::{Item, Queue};
 
 /// The items of a [`Queue`] as a stream, from [`Queue::stream`]. It ends when the queue is shut down and empty.
 ///
-/// Dropping it, or a future of its next item, loses none: what it was promised goes to the next who waits.
+/// Dropping it gives up its place in line.
+///
+/// # Cancel safety
+///
+/// Dropping it, or a future of its next item, loses no item: what it was promised goes to the next who waits, once the stream
+/// is dropped, or is its own at the next poll.
 #[must_use = "streams do nothing unless polled"]
 pub struct QueueStream<T> {
     queue: Queue<T>,
