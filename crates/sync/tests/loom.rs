@@ -3,7 +3,7 @@
 #![cfg(shibuya_loom)]
 
 use std::cell::RefCell;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -11,7 +11,9 @@ use std::time::Duration;
 use loom::future::block_on;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
-use shibuya_sync::{Barrier, Batcher, Broken, Condvar, Event, KeyedMutex, Mutex, SingleFlight};
+use shibuya_sync::{
+    Barrier, Batcher, Broken, Condvar, Event, KeyedMutex, Mutex, Queue, SingleFlight,
+};
 
 /// All orders with up to three preemptions: the rest take minutes.
 fn bounded(model: impl Fn() + Send + Sync + 'static) {
@@ -258,5 +260,174 @@ fn one_adds_while_the_batcher_is_closed() {
         let flushed = RefCell::new(Vec::new());
         block_on(batcher.run(async |mut batch| flushed.borrow_mut().append(&mut batch)));
         assert_eq!(flushed.into_inner().len(), usize::from(accepted));
+    });
+}
+
+/// A future of a queue that was polled once, and waits.
+fn waiting<T, F: Future<Output = T>>(future: F) -> Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(future.as_mut().poll(&mut cx).is_pending());
+    future
+}
+
+fn pop(queue: &Queue<u32>) -> Result<u32, Closed> {
+    block_on(queue.pop())
+}
+
+/// A put, by value.
+fn put(queue: &Queue<u32>, value: u32) -> impl Future<Output = Result<(), Closed<u32>>> + use<> {
+    let queue = queue.clone();
+    async move { queue.put(value).await }
+}
+
+/// A get, by value, that is done at once.
+fn get(queue: &Queue<u32>) -> impl Future<Output = Result<u32, Closed>> + use<> {
+    let queue = queue.clone();
+    async move { queue.get().await.map(|item| *item) }
+}
+
+#[test]
+fn values_go_through_a_queue_for_one_in_order() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        let other = queue.clone();
+        let putter = thread::spawn(move || {
+            for value in 0..3 {
+                block_on(other.put(value)).unwrap();
+            }
+        });
+        for value in 0..3 {
+            assert_eq!(pop(&queue), Ok(value));
+        }
+        putter.join().unwrap();
+    });
+}
+
+#[test]
+fn a_getter_gives_up_while_it_is_woken() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        let leaves = waiting(get(&queue));
+        let putter = thread::spawn({
+            let put = put(&queue, 1);
+            move || block_on(put)
+        });
+        let leaver = thread::spawn(move || drop(leaves));
+        assert_eq!(block_on(get(&queue)), Ok(1));
+        assert!(putter.join().unwrap().is_ok());
+        leaver.join().unwrap();
+        assert_eq!(queue.stats().in_hand, 0);
+    });
+}
+
+#[test]
+fn a_putter_gives_up_while_it_is_served() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        queue.try_put(0).unwrap();
+        let leaves = waiting(put(&queue, 1));
+        let leaver = thread::spawn(move || drop(leaves));
+        assert_eq!(pop(&queue), Ok(0));
+        leaver.join().unwrap();
+        let left = queue.try_pop();
+        assert!(matches!(left, Ok(1) | Err(TryGetError::Empty)));
+        queue.try_put(2).unwrap();
+        let stats = queue.stats();
+        assert_eq!((stats.len, stats.waiting_to_put), (1, 0));
+    });
+}
+
+#[test]
+fn the_last_item_that_is_done_ends_a_join() {
+    bounded(|| {
+        let queue = Queue::bounded(2);
+        queue.try_put(1).unwrap();
+        queue.try_put(2).unwrap();
+        let item = queue.try_get().unwrap();
+        let other = queue.clone();
+        let popper = thread::spawn(move || pop(&other));
+        let worker = thread::spawn(move || drop(item));
+        assert_eq!(block_on(queue.join()), Ok(()));
+        assert_eq!(popper.join().unwrap(), Ok(2));
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn a_shutdown_meets_a_put_and_a_get() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        let putter = thread::spawn({
+            let put = put(&queue, 1);
+            move || block_on(put)
+        });
+        let other = queue.clone();
+        let closer = thread::spawn(move || other.shutdown());
+        let got = pop(&queue);
+        closer.join().unwrap();
+        match putter.join().unwrap() {
+            Ok(()) => assert_eq!(got, Ok(1)),
+            Err(Closed(value)) => assert_eq!((value, got), (1, Err(Closed(())))),
+        }
+    });
+}
+
+#[test]
+fn a_shutdown_meets_one_who_waits_for_room() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        queue.try_put(0).unwrap();
+        let putter = waiting(put(&queue, 1));
+        let other = queue.clone();
+        let closer = thread::spawn(move || other.shutdown());
+        assert_eq!(pop(&queue), Ok(0));
+        let got = pop(&queue);
+        assert_eq!(block_on(putter).is_ok(), got.is_ok());
+        closer.join().unwrap();
+    });
+}
+
+#[test]
+fn what_is_handed_back_was_taken_by_nobody() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        let getter = waiting(get(&queue));
+        let putter = thread::spawn({
+            let put = put(&queue, 1);
+            move || block_on(put)
+        });
+        let getter = thread::spawn(move || block_on(getter));
+        let back = queue.shutdown_now().len();
+        let got = usize::from(getter.join().unwrap().is_ok());
+        let refused = usize::from(putter.join().unwrap().is_err());
+        assert_eq!(back + got + refused, 1);
+    });
+}
+
+#[test]
+fn room_that_is_given_up_goes_to_one_who_waits() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        let slot = queue.try_reserve().unwrap();
+        let other = thread::spawn(move || drop(slot));
+        assert_eq!(block_on(put(&queue, 1)), Ok(()));
+        other.join().unwrap();
+        let stats = queue.stats();
+        assert_eq!((stats.len, stats.reserved), (1, 0));
+    });
+}
+
+#[test]
+fn room_that_is_kept_across_a_shutdown_is_waited_for() {
+    bounded(|| {
+        let queue = Queue::bounded(1);
+        let slot = queue.try_reserve().unwrap();
+        let other = thread::spawn(move || slot.put(1));
+        let closes = queue.clone();
+        let closer = thread::spawn(move || closes.shutdown());
+        assert_eq!(pop(&queue), Ok(1));
+        assert_eq!(other.join().unwrap(), Ok(()));
+        closer.join().unwrap();
     });
 }

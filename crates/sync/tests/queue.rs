@@ -503,6 +503,17 @@ fn who_was_put_by_a_panic_is_not_refused() {
 }
 
 #[test]
+fn who_was_put_by_a_panic_waits_for_no_more_room() {
+    let (queue, armed) = touchy(2, &[1, 2]);
+    let mut putter = waiting(queue.put(Touchy(3, armed.clone())));
+    armed.store(true, SeqCst);
+    assert_eq!(caught(|| queue.try_pop()), "no order");
+    armed.store(false, SeqCst);
+    assert!(queue.is_full());
+    assert_ready_ok!(putter.poll());
+}
+
+#[test]
 fn an_order_that_panics_when_all_is_handed_back_leaves_the_queue_cut() {
     let (queue, armed) = touchy(10, &[1, 2, 3, 4, 5]);
     let mut join = waiting(queue.join());
@@ -852,7 +863,7 @@ async fn who_waits_for_room_is_as_old_as_its_put() {
 // ---- taking turns
 
 /// Runs `busy`, which never has to wait, beside another task on one thread until that one had its turn.
-async fn gives_way(busy: impl AsyncFn()) {
+async fn gives_way(mut busy: impl AsyncFnMut()) {
     let turn = Arc::new(AtomicBool::new(false));
     let other = turn.clone();
     tokio::spawn(async move { other.store(true, SeqCst) });
@@ -883,8 +894,8 @@ async fn who_never_has_to_wait_gives_way_to_others() {
     gives_way(async || queue.put(0).await.unwrap()).await;
     gives_way(async || drop(queue.reserve().await.unwrap())).await;
     gives_way(async || queue.put_timeout(0, Duration::MAX).await.unwrap()).await;
-    let sink = tokio::sync::Mutex::new(queue.sink());
-    gives_way(async || sink.lock().await.feed(0).await.unwrap()).await;
+    let mut sink = queue.sink();
+    gives_way(async || sink.feed(0).await.unwrap()).await;
 }
 
 fn refill_after(taken: bool, refill: impl Fn()) {

@@ -6,12 +6,17 @@ use std::error::Error;
 use std::marker::PhantomPinned;
 use std::panic::UnwindSafe;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use futures_util::stream::{Empty, Once};
+use shibuya_sync::queue::{
+    Aborted, BuildError, Builder, Closed, GetTimeoutError, Item, PutTimeoutError, QueueSink,
+    QueueStream, Slot, Stats, TryGetError, TryPutError,
+};
 use shibuya_sync::{
     AddError, Arrival, Barrier, BarrierWait, Batch, Batcher, Batches, Broken, Condvar, Debounce,
-    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, SingleFlight,
+    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, Queue, SingleFlight,
     Throttle, TryAddError, WaitTimeoutResult,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -86,4 +91,56 @@ fn they_can_be_spawned(
         });
         flush.await;
     });
+}
+// A queue shares no value: `Send` is enough for it. An item lends its value, a slot holds none.
+type Unshared = Cell<u8>; // Send, not Sync
+type Local = Rc<u8>; // neither
+
+assert_impl_all!(Queue<String>: Send, Sync, Unpin, Clone);
+assert_impl_all!(Queue<Unshared>: Send, Sync);
+assert_not_impl_any!(Queue<Local>: Send, Sync);
+assert_impl_all!(Builder<String>: Send, Unpin);
+assert_not_impl_any!(Builder<Local>: Send, Sync);
+assert_impl_all!(Item<String>: Send, Sync, Unpin);
+assert_impl_all!(Item<Unshared>: Send);
+assert_not_impl_any!(Item<Unshared>: Sync);
+assert_not_impl_any!(Item<Local>: Send, Sync);
+assert_impl_all!(Slot<Unshared>: Send, Sync, Unpin);
+assert_not_impl_any!(Slot<Local>: Send, Sync);
+assert_impl_all!(QueueStream<String>: Send, Sync, Unpin);
+assert_impl_all!(QueueStream<PhantomPinned>: Send, Unpin);
+assert_not_impl_any!(QueueStream<Local>: Send, Sync);
+assert_impl_all!(QueueSink<String>: Send, Sync, Unpin);
+assert_impl_all!(QueueSink<PhantomPinned>: Send, Unpin);
+assert_not_impl_any!(QueueSink<Local>: Send, Sync);
+assert_impl_all!(Stats: Send, Sync, Copy);
+assert_impl_all!(Aborted: Send, Sync, Copy, std::error::Error);
+assert_impl_all!(BuildError: Send, Sync, Copy, std::error::Error);
+assert_impl_all!(Closed<String>: Send, Sync, Unpin, std::error::Error);
+assert_impl_all!(TryPutError<String>: Send, Sync, Unpin, std::error::Error);
+assert_impl_all!(PutTimeoutError<String>: Send, Sync, Unpin, std::error::Error);
+assert_impl_all!(TryGetError: Send, Sync, Copy, std::error::Error);
+assert_impl_all!(GetTimeoutError: Send, Sync, Copy, std::error::Error);
+
+/// Futures go to other threads, whatever they wait for.
+#[test]
+fn the_futures_of_a_queue_are_send() {
+    fn is_send<T: Send>(_: T) {}
+    let queue = Queue::<Unshared>::bounded(1);
+    let time = std::time::Duration::from_secs(1);
+    is_send(queue.put(Cell::new(1)));
+    is_send(queue.put_timeout(Cell::new(1), time));
+    is_send(queue.reserve());
+    is_send(queue.get());
+    is_send(queue.get_timeout(time));
+    is_send(queue.get_many(&mut Vec::new(), 1));
+    is_send(queue.pop());
+    is_send(queue.join());
+}
+
+#[test]
+fn a_handle_of_a_queue_is_a_pointer() {
+    assert_eq!(size_of::<Queue<[u8; 100]>>(), size_of::<usize>());
+    assert_eq!(size_of::<Slot<[u8; 100]>>(), size_of::<usize>());
+    assert!(size_of::<Item<u64>>() <= 2 * size_of::<usize>());
 }

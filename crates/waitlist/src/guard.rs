@@ -13,6 +13,9 @@ use crate::primitives::MutexGuard;
 /// and wakes those who were served; 32 at a time, so that the lock is never held for long. It does so while unwinding too: what was
 /// released before a panic reaches those who wait for it.
 ///
+/// Whoever takes from the state with its own hands, past [`WaitList::try_acquire`], asks [`waiting`](Self::waiting) first. What
+/// is there may be for those who wait: between two batches the list is unlocked and they are still to be served.
+///
 /// # Panics
 ///
 /// The drop passes on the panic of a `try_serve`, or the first one of a waker once everybody is woken. While the thread

@@ -15,7 +15,8 @@ pub struct WaitList<S: Serve> {
     core: Mutex<Core<S>>,
 }
 
-/// What the lock protects. Invariant whenever it is free: no lane's head can be served by the state as it is.
+/// What the lock protects. Invariant whenever it is free: no lane's head can be served by the state as it is, unless somebody is
+/// on the way to do so, between two batches.
 pub(crate) struct Core<S: Serve> {
     pub(crate) state: S,
     closed: [bool; LANES_MAX],

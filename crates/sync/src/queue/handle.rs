@@ -522,3 +522,16 @@ async fn give_way() {
         coop::consume_budget().await;
     }
 }
+
+#[cfg(all(test, not(shibuya_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_queue_is_small() {
+        // All of its heap, unless its order keeps a box: its first item allocates, and its first waiter.
+        let counts = 2 * size_of::<usize>();
+        let heap = size_of::<Shared<u64>>() + counts;
+        assert!(heap <= 256, "{heap} bytes");
+    }
+}
