@@ -62,28 +62,42 @@ struct Intake<T> {
     gathering: Gathering<T>,
     /// What a flush left. If it came to its end, that is done; else it is the next batch.
     left: Vec<T>,
+    /// Moves on when a flush begins and when it returns: a batch with another number has outlived its flush.
+    flush: u64,
     closed: bool,
 }
 
 /// What `run` finds.
-enum Found<T> {
-    Due(Vec<T>),
+enum Found<'a, T> {
+    Due(Batch<'a, T>),
     NotBefore(Instant),
     Nothing,
     End,
 }
 
 impl<T> Intake<T> {
-    fn look(&mut self, now: Instant) -> Found<T> {
-        if !self.left.is_empty() {
-            return Found::Due(take(&mut self.left));
-        }
-        match self.gathering.due() {
-            Some(due) if !self.closed && !self.gathering.is_due(now) => Found::NotBefore(due),
-            Some(_) => Found::Due(self.gathering.take()),
-            None if self.closed => Found::End,
-            None => Found::Nothing,
-        }
+    fn look<'a>(&mut self, batcher: &'a Batcher<T>, now: Instant) -> Found<'a, T> {
+        let items = match self.gathering.due() {
+            _ if !self.left.is_empty() => take(&mut self.left),
+            Some(due) if !self.closed && !self.gathering.is_due(now) => {
+                return Found::NotBefore(due);
+            }
+            Some(_) => self.gathering.take(),
+            None if self.closed => return Found::End,
+            None => return Found::Nothing,
+        };
+        self.flush += 1;
+        Found::Due(Batch {
+            batcher,
+            items,
+            flush: self.flush,
+        })
+    }
+
+    /// A flush has returned. Gives what it left, which is done.
+    fn flushed(&mut self) -> Vec<T> {
+        self.flush += 1;
+        take(&mut self.left)
     }
 
     fn len(&self) -> usize {
@@ -126,6 +140,7 @@ impl<T> Batcher<T> {
             line: WaitList::new(Intake {
                 gathering: Gathering::new(max, within),
                 left: Vec::new(),
+                flush: 0,
                 closed: false,
             }),
             news: Event::new(),
@@ -203,10 +218,9 @@ impl<T> Batcher<T> {
         Fut: Future<Output = ()>,
     {
         let _turn = self.turn.lock().await;
-        while let Some(items) = self.next().await {
-            let batcher = self;
-            flush(Batch { batcher, items }).await;
-            let done = take(&mut self.line.lock().left);
+        while let Some(batch) = self.next().await {
+            flush(batch).await;
+            let done = self.line.lock().flushed();
             drop(done);
         }
     }
@@ -249,13 +263,14 @@ impl<T> Batcher<T> {
     }
 
     /// The next batch when it is due; nothing, when there will be none.
-    async fn next(&self) -> Option<Vec<T>> {
+    async fn next(&self) -> Option<Batch<'_, T>> {
         loop {
             // First, so that what comes after the look is seen.
             self.news.clear();
-            let found = self.line.lock().look(Instant::now());
+            // A batch already here, so that it goes back if unlocking wakes somebody who panics.
+            let found = self.line.lock().look(self, Instant::now());
             match found {
-                Found::Due(items) => return Some(items),
+                Found::Due(batch) => return Some(batch),
                 Found::NotBefore(due) => {
                     // Either way, it has to look again.
                     let _ = timeout_at(due, self.news.wait()).await;
@@ -274,11 +289,13 @@ impl<T> Batcher<T> {
 }
 
 /// What [`Batcher::run`] gives to a flush: a vector. The items that are in it when it is dropped go back to the
-/// batcher, which drops them when the flush returns, and keeps them for the next `run` if it doesn't.
+/// batcher, which drops them when the flush returns, and keeps them for the next `run` if it doesn't. A batch that
+/// outlives its flush drops them itself.
 #[derive(Debug)]
 pub struct Batch<'a, T> {
     batcher: &'a Batcher<T>,
     items: Vec<T>,
+    flush: u64,
 }
 
 impl<T> Deref for Batch<'_, T> {
@@ -297,8 +314,12 @@ impl<T> DerefMut for Batch<'_, T> {
 
 impl<T> Drop for Batch<'_, T> {
     fn drop(&mut self) {
-        if !self.items.is_empty() {
-            self.batcher.line.lock().left.append(&mut self.items);
+        if self.items.is_empty() {
+            return;
+        }
+        let mut intake = self.batcher.line.lock();
+        if intake.flush == self.flush {
+            intake.left.append(&mut self.items);
         }
     }
 }

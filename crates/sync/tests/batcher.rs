@@ -4,7 +4,11 @@
 mod common;
 
 use std::future::pending;
+use std::mem::take;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use common::{MS, panics_here};
@@ -180,6 +184,43 @@ fn what_a_flush_leaves_when_it_returns_is_done() {
     let batcher = filled(2, [1, 2]);
     assert_eq!(flush(&batcher), [[1, 2]]);
     assert_eq!(flush(&batcher), Vec::<Vec<u32>>::new());
+}
+
+#[test]
+fn a_batch_that_outlives_its_flush_is_not_flushed_again() {
+    let batcher = filled(2, [1, 2]);
+    let kept = Mutex::new(Vec::new());
+    let mut run = task::spawn(batcher.run(async |batch| kept.lock().unwrap().push(batch)));
+    assert_pending!(run.poll());
+    let [first] = <[_; 1]>::try_from(take(&mut *kept.lock().unwrap())).unwrap();
+    assert_eq!(*first, [1, 2]);
+    drop(first);
+    assert!(batcher.is_empty());
+
+    for item in [3, 4] {
+        batcher.try_add(item).unwrap();
+    }
+    assert_pending!(run.poll());
+    assert_eq!(*kept.lock().unwrap()[0], [3, 4]);
+}
+
+#[test]
+fn a_batch_is_not_lost_when_the_waker_of_one_that_waits_for_room_panics() {
+    struct Bomb;
+
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("waker");
+        }
+    }
+
+    let batcher = filled(2, [1, 2]);
+    let bomb = Waker::from(Arc::new(Bomb));
+    let mut waits = pin!(batcher.add(3));
+    assert_pending!(waits.as_mut().poll(&mut Context::from_waker(&bomb)));
+    let flushing = catch_unwind(AssertUnwindSafe(|| flush(&batcher)));
+    assert!(flushing.is_err());
+    assert_eq!(batcher.drain(), [1, 2, 3]);
 }
 
 #[test]
