@@ -546,6 +546,44 @@ fn a_waker_that_panics_leaves_nothing_in_hand() {
     assert_eq!((stats.len, stats.in_hand, stats.taken), (1, 0, 1));
 }
 
+/// While a crowd is woken batch by batch, whoever reserves in between unlocks for those who are left.
+#[test]
+fn a_waker_that_panics_keeps_no_room() {
+    struct Reserves(Queue<u32>);
+
+    impl Wake for Reserves {
+        fn wake(self: Arc<Self>) {
+            drop(self.0.try_reserve());
+        }
+    }
+
+    struct Bomb;
+
+    impl Wake for Bomb {
+        fn wake(self: Arc<Self>) {
+            panic!("waker");
+        }
+    }
+
+    let queue = Queue::bounded(1);
+    queue.try_put(1).unwrap();
+    let item = queue.try_get().unwrap();
+    let reserves = Waker::from(Arc::new(Reserves(queue.clone())));
+    let bomb = Waker::from(Arc::new(Bomb));
+    let mut joins: Vec<_> = (0..100).map(|_| Box::pin(queue.join())).collect();
+    for (i, join) in joins.iter_mut().enumerate() {
+        let waker = match i {
+            0 => &reserves,
+            99 => &bomb,
+            _ => Waker::noop(),
+        };
+        let polled = join.as_mut().poll(&mut Context::from_waker(waker));
+        assert!(polled.is_pending());
+    }
+    assert_eq!(caught(|| drop(item)), "waker");
+    assert_eq!(queue.stats().reserved, 0);
+}
+
 #[tokio::test]
 async fn a_level_that_panics_leaks_nothing() {
     let armed = Arc::new(AtomicBool::new(false));
@@ -852,6 +890,22 @@ async fn who_waits_for_room_is_as_old_as_its_put() {
         .build();
     queue.put((0, "first")).await.unwrap();
     let mut waits = waiting(queue.put((1, "waits")));
+    tokio::time::advance(Duration::from_secs(11)).await;
+    let first = queue.get().await.unwrap();
+    assert_ready_ok!(waits.poll());
+    first.requeue().unwrap(); // as if it came now
+    assert_eq!(queue.pop().await.unwrap().1, "waits");
+    assert_eq!(queue.pop().await.unwrap().1, "first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_room_for_some_time_is_as_old_as_its_put() {
+    let queue = Queue::builder()
+        .capacity(1)
+        .aging(Duration::from_secs(10), |&(level, _)| level)
+        .build();
+    queue.put((0, "first")).await.unwrap();
+    let mut waits = waiting(queue.put_timeout((1, "waits"), Duration::MAX));
     tokio::time::advance(Duration::from_secs(11)).await;
     let first = queue.get().await.unwrap();
     assert_ready_ok!(waits.poll());

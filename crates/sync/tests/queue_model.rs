@@ -183,6 +183,8 @@ struct Model {
     getters: VecDeque<Id>,
     joiners: VecDeque<Id>,
     settled: HashMap<Id, Settled>,
+    /// When those who put for some time began, whose values are as old as that.
+    timed: HashMap<Id, u64>,
 }
 
 impl Model {
@@ -204,6 +206,7 @@ impl Model {
             getters: VecDeque::new(),
             joiners: VecDeque::new(),
             settled: HashMap::new(),
+            timed: HashMap::new(),
         }
     }
 
@@ -319,6 +322,9 @@ impl Model {
         match want {
             Want::Put | Want::PutTimeout | Want::Feed | Want::Reserve => {
                 self.putters.push_back((id, want, level, self.now));
+                if want == Want::PutTimeout {
+                    self.timed.insert(id, self.now);
+                }
             }
             Want::Get | Want::GetMany(_) | Want::Next | Want::Pop => self.getters.push_back(id),
             Want::Join => self.joiners.push_back(id),
@@ -337,9 +343,10 @@ impl Model {
             Want::Put | Want::PutTimeout if !granted => Gave::Back(id),
             Want::Put => Gave::Done,
             Want::Reserve if granted => Gave::Slot,
-            Want::PutTimeout | Want::Feed if granted => match (self.put_slot(id, level), want) {
-                (Gave::Back(_), Want::Feed) => Gave::Closed,
-                (gave, _) => gave,
+            Want::PutTimeout => self.put_slot(id, level, self.timed[&id]),
+            Want::Feed if granted => match self.put_slot(id, level, self.now) {
+                Gave::Back(_) => Gave::Closed,
+                gave => gave,
             },
             Want::Get | Want::GetMany(_) | Want::Next | Want::Pop if granted => {
                 self.claimed -= 1;
@@ -419,12 +426,12 @@ impl Model {
         Ok(gave)
     }
 
-    fn put_slot(&mut self, id: Id, level: u32) -> Gave {
+    fn put_slot(&mut self, id: Id, level: u32, came: u64) -> Gave {
         self.reserved -= 1;
         let gave = match self.phase {
             Phase::Cut => Gave::Back(id),
             Phase::Open | Phase::Draining => {
-                self.push(id, level, self.now);
+                self.push(id, level, came);
                 Gave::Done
             }
         };
@@ -678,7 +685,7 @@ impl Run {
                 let slot = self.slots.swap_remove(slot.index(self.slots.len()));
                 let put = slot.put(self.value(id, level));
                 let gave = put.map_or_else(|Closed(value)| Gave::Back(value.1), |()| Gave::Done);
-                assert_eq!(gave, self.model.put_slot(id, level));
+                assert_eq!(gave, self.model.put_slot(id, level, self.model.now));
             }
             Op::DropSlot(slot) if !self.slots.is_empty() => {
                 drop(self.slots.swap_remove(slot.index(self.slots.len())));

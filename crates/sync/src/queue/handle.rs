@@ -95,6 +95,9 @@ impl<T> Queue<T> {
 
     /// Puts a value, if there is room within the given time.
     ///
+    /// It waits for the room, and puts the value when it has it: a value for which there is more room may pass it until its
+    /// task runs.
+    ///
     /// # Cancel safety
     ///
     /// As [`put`](Self::put).
@@ -103,9 +106,11 @@ impl<T> Queue<T> {
     ///
     /// [`PutTimeoutError`] with the value, if there was no room for all that time or the queue is shut down.
     pub async fn put_timeout(&self, value: T, time: Duration) -> Result<(), PutTimeoutError<T>> {
+        // As old as its call, like that of `put`.
+        let rank = self.rank(&value);
         match time::timeout(time, self.reserve()).await {
             Ok(Ok(slot)) => slot
-                .put(value)
+                .put_ranked(value, rank)
                 .map_err(|Closed(value)| PutTimeoutError::Closed(value)),
             Ok(Err(_)) => Err(PutTimeoutError::Closed(value)),
             Err(_) => Err(PutTimeoutError::Timeout(value)),
@@ -160,8 +165,10 @@ impl<T> Queue<T> {
             Phase::Open => return Err(TryPutError::Full(())),
             Phase::Draining | Phase::Cut => return Err(TryPutError::Closed(())),
         }
+        // Before unlocking, which may panic and wants the room back then.
+        let slot = Slot::new(self.clone());
         drop(state);
-        Ok(Slot::new(self.clone()))
+        Ok(slot)
     }
 
     /// Takes the next item, as soon as there is one. It is done when the [`Item`] is dropped.

@@ -23,9 +23,13 @@ impl<T> Slot<T> {
     /// # Errors
     ///
     /// [`Closed`] with the value, if the queue was [shut down at once](Queue::shutdown_now) since.
-    pub fn put(mut self, value: T) -> Result<(), Closed<T>> {
+    pub fn put(self, value: T) -> Result<(), Closed<T>> {
         // May panic, and the room is given up then: so before the queue is taken out.
         let rank = self.queue.as_ref().expect(UNUSED).rank(&value);
+        self.put_ranked(value, rank)
+    }
+
+    pub(crate) fn put_ranked(mut self, value: T, rank: u64) -> Result<(), Closed<T>> {
         let queue = self.queue.take().expect(UNUSED);
         queue.put_reserved(value, rank)
     }
