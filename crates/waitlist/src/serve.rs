@@ -1,7 +1,8 @@
 /// What the waiters of a [`WaitList`](crate::WaitList) wait for: the owner's state, kept under the list's own lock.
 ///
 /// Both methods run under that lock. Keep them short, and don't touch the list from inside them: that deadlocks.
-/// The list itself never runs foreign code there: wakers are called and dropped, and requests dropped, after unlocking.
+/// The list itself runs no foreign code there but a waker's `clone`: wakers are called and dropped, and requests dropped,
+/// after unlocking.
 pub trait Serve {
     /// What a waiter asks for: a number of permits, the value it wants to put, `()`.
     type Request;
