@@ -21,6 +21,7 @@ mod en_locks_and_signals {}
 
 #[doc = include_str!("src/en/queues.md")]
 mod en_queues {}
+
 #[doc = include_str!("src/en/streams.md")]
 mod en_streams {}
 
@@ -29,3 +30,9 @@ mod en_runtime {}
 
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}
+
+#[doc = include_str!("src/en/performance/taskgroup.md")]
+mod en_performance_taskgroup {}
+
+#[doc = include_str!("src/en/performance/queue.md")]
+mod en_performance_queue {}

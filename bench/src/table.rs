@@ -54,13 +54,13 @@ pub(crate) fn markdown(report: &Report) -> String {
     for case in &report.cases {
         let _ = write!(
             out,
-            "\n### `{}`\n\n{} Runtime: {}; {} rounds.\n\n",
+            "\n## `{}`\n\n{} Runtime: {}; {} rounds.\n\n",
             case.name, case.about, case.runtime, case.rounds
         );
         markdown_table(&mut out, &lines(case));
     }
     if !report.targets.is_empty() {
-        out.push_str("\n### Targets\n\n");
+        out.push_str("\n## Targets\n\n");
         let mut lines = vec![
             ["Target", "Case", "Asked", "Found", ""]
                 .map(str::to_owned)

@@ -11,6 +11,7 @@ use std::time::Duration;
 use loom::future::block_on;
 use loom::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use loom::thread;
+use shibuya_sync::queue::{Closed, TryGetError};
 use shibuya_sync::{
     Barrier, Batcher, Broken, Condvar, Event, KeyedMutex, Mutex, Queue, SingleFlight,
 };
