@@ -6,6 +6,7 @@ mod ambient;
 mod bound;
 mod cancel_after;
 mod cancelled;
+mod children;
 mod clock;
 mod cut;
 mod deadline;
@@ -17,8 +18,10 @@ mod name;
 mod node;
 mod reason;
 mod role;
+mod roots;
 mod run;
 mod scope;
+mod step;
 mod timer;
 
 pub use cancel_after::{CancelAfter, cancel_after};
@@ -33,6 +36,7 @@ pub use reason::Reason;
 pub use role::TaskId;
 pub use run::Run;
 pub use scope::{Builder, CancelScope};
+pub use step::{Step, step};
 
 /// What task groups are built from: for crates that give scopes to tasks of their own.
 ///
@@ -44,6 +48,7 @@ pub mod raw {
     pub use crate::bound::Bound;
     pub use crate::clock::Timestamp;
     pub use crate::node::Node;
-    pub use crate::role::{Label, Owner, Role};
+    pub use crate::role::{Label, Owner, Role, StepLabel};
+    pub use crate::roots::roots;
     pub use crate::timer::Timer;
 }

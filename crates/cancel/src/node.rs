@@ -17,8 +17,8 @@
 
 use std::fmt;
 use std::iter::successors;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::{Arc, Weak};
 use std::task::Waker;
 use std::time::Duration;
 
@@ -28,9 +28,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::Reason;
 use crate::bound::Bound;
-use crate::lineage;
+use crate::children::Children;
 use crate::reason::OTHER;
 use crate::role::Role;
+use crate::{lineage, roots};
 
 /// One scope of cancellation.
 pub struct Node {
@@ -55,9 +56,7 @@ struct Local {
 #[derive(Default)]
 struct Rare {
     reason: Option<Reason>,
-    children: Vec<Weak<Node>>,
-    /// How many children the last sweep left.
-    swept: usize,
+    children: Children,
     waiters: Option<Arc<WaitList<Latch<()>>>>,
     token: Option<CancellationToken>,
 }
@@ -88,10 +87,7 @@ const REASON_SHIFT: u32 = 8;
 
 /// With so many children, the table is swept also while they become fewer; what fewer leave behind
 /// waits for the next child, or the end.
-const BURST: usize = 1024;
-
-/// A table no longer than this is not worth a sweep. The policy has a twin in taskgroup's `roster.rs`.
-const SWEEP_MIN: usize = 32;
+pub(crate) const BURST: usize = 1024;
 
 impl Node {
     /// A child of `parent` that is cancelled with it, also when that happened already.
@@ -132,7 +128,12 @@ impl Node {
 
     /// A node that nothing further out cancels.
     pub fn root(bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
-        Arc::new(Self::new(None, bound, grace, role))
+        let is_outside = matches!(role, Role::Outside);
+        let node = Arc::new(Self::new(None, bound, grace, role));
+        if !is_outside {
+            roots::add(&node);
+        }
+        node
     }
 
     fn new(parent: Option<Arc<Node>>, bound: Bound, grace: Duration, role: Role) -> Self {
@@ -361,7 +362,7 @@ impl Node {
         };
         let mut children = Vec::new();
         if let Some(rare) = local.rare.as_ref() {
-            children = rare.living();
+            children = rare.children.living();
             if first {
                 audience.waiters = rare.waiters.clone();
                 audience.token = rare.token.clone();
@@ -435,10 +436,7 @@ impl Node {
         let mut local = self.local.lock();
         let state = self.state.load(Relaxed);
         let rare = local.rare.get_or_insert_default();
-        if rare.children.len() > SWEEP_MIN.max(2 * rare.swept) {
-            rare.sweep();
-        }
-        rare.children.push(Arc::downgrade(child));
+        rare.children.push(child);
         self.slots.store(rare.children.len() as u32, Relaxed);
         drop(local);
         if state & CANCELLED != 0 {
@@ -459,25 +457,18 @@ impl Node {
         }
         let mut local = self.local.lock();
         if let Some(rare) = local.rare.as_mut() {
-            rare.sweep();
+            rare.children.sweep();
             self.slots.store(rare.children.len() as u32, Relaxed);
         }
     }
 
-    /// The children that have not ended, without leaves that stand apart.
-    pub fn children(&self) -> Vec<Arc<Node>> {
-        let mut children = self.inside();
-        children.retain(|child| !child.has_ended());
-        children
-    }
-
-    /// The children that somebody holds, ended or not.
-    fn inside(&self) -> Vec<Arc<Node>> {
+    /// The nodes inside that somebody holds, ended or not, without leaves that stand apart.
+    pub fn inside(&self) -> Vec<Arc<Node>> {
         let local = self.local.lock();
         local
             .rare
             .as_ref()
-            .map_or_else(Vec::new, |rare| rare.living())
+            .map_or_else(Vec::new, |rare| rare.children.living())
     }
 
     /// Where those who wait for the cancellation stand in line.
@@ -515,33 +506,17 @@ impl Node {
     }
 }
 
-impl Rare {
-    /// Takes dropped children out of the table: constant work per child, since as many must have
-    /// come or gone as it keeps.
-    fn sweep(&mut self) {
-        // Only counted, never upgraded: the last handle must not go under the lock.
-        self.children.retain(|child| child.strong_count() > 0);
-        self.swept = self.children.len();
-        if self.children.capacity() > 8 * self.swept.max(SWEEP_MIN) {
-            self.children.shrink_to(2 * self.swept);
-        }
-    }
-
-    /// Those that somebody still holds. Drop them outside of the lock.
-    fn living(&self) -> Vec<Arc<Node>> {
-        let mut living = Vec::with_capacity(self.children.len());
-        living.extend(self.children.iter().filter_map(Weak::upgrade));
-        living
-    }
-}
-
 impl Drop for Node {
     fn drop(&mut self) {
-        if let Some(parent) = self.parent.take() {
-            if self.state.load(Relaxed) & (LEAF | ATTACHED) != LEAF {
-                parent.forget_one();
+        match self.parent.take() {
+            Some(parent) => {
+                if self.state.load(Relaxed) & (LEAF | ATTACHED) != LEAF {
+                    parent.forget_one();
+                }
+                lineage::release(parent);
             }
-            lineage::release(parent);
+            None if self.is_outside() => {}
+            None => roots::forget_one(),
         }
     }
 }
@@ -565,6 +540,7 @@ fn grace_to_ms(grace: Duration) -> u32 {
 #[cfg(all(test, not(shibuya_loom)))]
 mod tests {
     use super::*;
+    use crate::children::SWEEP_MIN;
 
     fn table(node: &Node) -> (usize, usize) {
         let local = node.local.lock();

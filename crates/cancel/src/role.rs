@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +18,8 @@ pub enum Role {
     Run,
     /// A task.
     Task(Label),
+    /// A named part of what a task does.
+    Step(StepLabel),
     /// Whatever a crate above makes of it, as a group of tasks.
     Owned(Box<dyn Owner>),
 }
@@ -27,6 +29,14 @@ impl Role {
     pub fn task(&self) -> Option<&Label> {
         match self {
             Self::Task(label) => Some(label),
+            _ => None,
+        }
+    }
+
+    /// What is known of a step, where it is one.
+    pub fn step(&self) -> Option<&StepLabel> {
+        match self {
+            Self::Step(label) => Some(label),
             _ => None,
         }
     }
@@ -47,6 +57,7 @@ impl fmt::Debug for Role {
             Self::Scope(_) => f.write_str("Scope"),
             Self::Run => f.write_str("Run"),
             Self::Task(label) => f.debug_tuple("Task").field(label).finish(),
+            Self::Step(label) => f.debug_tuple("Step").field(label).finish(),
             Self::Owned(_) => f.write_str("Owned"),
         }
     }
@@ -75,6 +86,12 @@ pub struct Label {
     pub created: Timestamp,
     /// For the crate above, to note what became of it.
     pub fate: AtomicU8,
+    /// How often it was polled; wraps around.
+    pub polls: AtomicU32,
+    /// When it was last polled, on whatever clock the crate above goes by.
+    pub polled: AtomicU32,
+    /// What is entered around each poll, if somebody listens.
+    pub span: Option<Box<tracing::Span>>,
 }
 
 impl Label {
@@ -87,11 +104,27 @@ impl Label {
             location,
             created,
             fate: AtomicU8::new(0),
+            polls: AtomicU32::new(0),
+            polled: AtomicU32::new(0),
+            span: None,
         }
     }
 }
 
-/// The number of a task, unique in the process.
+/// What is known of a step.
+#[derive(Debug)]
+pub struct StepLabel {
+    /// Its number, from the same count as the tasks'.
+    pub id: TaskId,
+    /// Its name.
+    pub name: Name,
+    /// Where it was made.
+    pub location: &'static Location<'static>,
+    /// When it was first polled.
+    pub begun: Timestamp,
+}
+
+/// The number of a task, a group or a step, unique in the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TaskId(u64);
 
@@ -100,6 +133,11 @@ impl TaskId {
     pub fn next() -> Self {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         Self(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The number; never 0.
+    pub fn as_u64(self) -> u64 {
+        self.0
     }
 }
 

@@ -75,12 +75,12 @@ impl CancelScope {
     ///
     /// In a task of a task group it is the task's own: cancelling it cancels that task.
     pub fn current() -> Option<Self> {
-        let node = ambient::scope()?;
-        if !matches!(node.role(), Role::Run) {
-            return Some(Self { node });
+        let mut node = ambient::scope()?;
+        // Each run and each step has a node to itself, below the scope that its user knows.
+        while matches!(node.role(), Role::Run | Role::Step(_)) {
+            node = node.parent()?.clone();
         }
-        // Each run has a node to itself, below the scope that its user knows.
-        node.parent().cloned().map(|node| Self { node })
+        Some(Self { node })
     }
 
     pub(crate) fn node(&self) -> &Arc<Node> {

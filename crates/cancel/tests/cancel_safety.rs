@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use shibuya_cancel::{
-    CancelScope, Cancelled, InScope, Reason, cancel_after, cancelled, deadline, timeout, timeout_or,
+    CancelScope, Cancelled, InScope, Reason, cancel_after, cancelled, deadline, step, timeout,
+    timeout_or,
 };
 use shibuya_testkit::{Ending, Report, cancel_at_every_poll};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -65,6 +66,19 @@ async fn a_timeout_loses_no_item() {
             (items.clone(), timeout(LIMIT, next(items)))
         },
         async |items, ending| none_is_lost(items, completed(ending).map(Result::unwrap)).await,
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_step_loses_no_item() {
+    let report = cancel_at_every_poll(
+        "step",
+        async || {
+            let items = items();
+            (items.clone(), step("outer", step("inner", next(items))))
+        },
+        async |items, ending| none_is_lost(items, completed(ending)).await,
     );
     really_waited(report.await);
 }

@@ -192,7 +192,9 @@ impl Tree {
             assert_eq!(node.is_aborted(), expected.aborted, "aborted: {at}");
             assert_eq!(node.is_origin(), expected.origin, "origin: {at}");
             assert_eq!(node.has_ended(), expected.ended, "ended: {at}");
-            assert_eq!(node.children().len(), self.living(at), "children of {at}");
+            let inside = node.inside();
+            let living = inside.iter().filter(|child| !child.has_ended()).count();
+            assert_eq!(living, self.living(at), "children of {at}");
         }
     }
 

@@ -574,9 +574,9 @@ fn a_hundred_thousand_children_are_cancelled() {
         .collect();
     parent.cancel(Reason::Shutdown);
     assert!(children.iter().all(|child| child.is_aborted()));
-    assert_eq!(parent.children().len(), children.len());
+    assert_eq!(parent.inside().len(), children.len());
     drop(children);
-    assert!(parent.children().is_empty());
+    assert!(parent.inside().is_empty());
 }
 
 /// Deeper than any stack: a frame per level would need megabytes.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use shibuya_cancel::header::InvalidHeader;
 use shibuya_cancel::raw::{Bound, Entered, Node, Timestamp};
 use shibuya_cancel::{
-    Builder, CancelAfter, CancelScope, Cancelled, Deadline, Elapsed, Reason, Run, Scoped,
+    Builder, CancelAfter, CancelScope, Cancelled, Deadline, Elapsed, Reason, Run, Scoped, Step,
     TimeoutOr, UntilCancelled,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -38,6 +38,8 @@ assert_impl_all!(TimeoutOr<Anywhere>: Send, Sync);
 assert_impl_all!(CancelAfter<Anywhere>: Send, Sync);
 assert_impl_all!(Run<Anywhere>: Send, Sync);
 assert_impl_all!(Scoped<Anywhere>: Send, Sync, Unpin);
+assert_impl_all!(Step<Anywhere>: Send, Sync, Unpin);
+assert_not_impl_any!(Step<LocalFuture>: Send, Sync);
 assert_not_impl_any!(Deadline<Anywhere>: Unpin);
 assert_not_impl_any!(TimeoutOr<Anywhere>: Unpin);
 assert_not_impl_any!(CancelAfter<Anywhere>: Unpin);
@@ -69,6 +71,7 @@ fn futures_do_not_grow() {
         ("Deadline", beyond::<Deadline<Inner>>(), sleep + 24),
         ("CancelAfter", beyond::<CancelAfter<Inner>>(), sleep + 16),
         ("Run", beyond::<Run<Inner>>(), sleep + 48),
+        ("Step", beyond::<Step<Inner>>(), 48),
         ("Scoped", beyond::<Scoped<Inner>>(), 24),
     ];
     for (name, size, most) in sizes {
