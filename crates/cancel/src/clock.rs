@@ -28,6 +28,11 @@ impl Timestamp {
         Self::from(Instant::now())
     }
 
+    /// Reads the real clock, on the same scale, whether Tokio's is paused or not.
+    pub fn real() -> Self {
+        Self::from(Instant::from_std(std::time::Instant::now()))
+    }
+
     /// The point `d` after this one, or [`NEVER`](Self::NEVER) past the range.
     pub fn after(self, d: Duration) -> Self {
         Self(self.0.saturating_add(nanos(d)))
@@ -38,11 +43,13 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
-    pub(crate) fn as_nanos(self) -> u64 {
+    /// On a scale that begins a second before the process first asked.
+    pub fn as_nanos(self) -> u64 {
         self.0
     }
 
-    pub(crate) const fn from_nanos(nanos: u64) -> Self {
+    /// The point on that scale.
+    pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 

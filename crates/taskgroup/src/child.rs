@@ -3,14 +3,17 @@ use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
-use shibuya_cancel::raw::{Node, Timestamp, enter};
+use shibuya_cancel::raw::{Label, Node, Timestamp, enter};
+use tracing::span::EnteredSpan;
 
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
+use crate::see::{Ended, Ending, Polling, ended};
 use crate::task::fate;
 
 pin_project! {
@@ -70,9 +73,17 @@ where
             return Poll::Ready(None);
         }
         let bound = node.bound();
+        let task = label(node);
+        let span = span(task);
+        let polling = Polling::begin(task.id.as_u64());
+        // One thread polls at a time, so nothing is lost between the two.
+        task.polls
+            .store(task.polls.load(Relaxed).wrapping_add(1), Relaxed);
+        task.polled.store(polling.stamp(), Relaxed);
         let inside = enter(node, bound);
         let polled = catch_unwind(AssertUnwindSafe(|| fut.poll(cx)));
         drop(inside);
+        drop((polling, span));
         let (value, cause) = match polled {
             Ok(Poll::Pending) => {
                 node.drive_once(cx.waker());
@@ -107,7 +118,10 @@ fn finish<F, T>(
     };
     let mut node = node.clone();
     node.hear_out();
-    let unwanted = needs_drop::<T>() && node.role().task().is_some_and(fate::is_unwatched);
+    let task = label(&node);
+    let unwanted = needs_drop::<T>() && fate::is_unwatched(task);
+    let has_value = value.is_some();
+    let span = span(task);
     let bound = node.bound();
     let inside = enter(&mut node, bound);
     let dropped = catch_unwind(AssertUnwindSafe(|| state.set(State::Reported)));
@@ -117,18 +131,39 @@ fn finish<F, T>(
     };
     let dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(spare))));
     drop(inside);
+    drop(span);
     let cause = cause.filter(|cause| !Core::is_echo(&node, cause));
     // One panic is told, the first.
     let panic = |payload| Cause::Panic(Panic::new(payload));
-    report(&node, cause.or_else(|| dropped.err().map(panic)));
+    report(&node, has_value, cause.or_else(|| dropped.err().map(panic)));
     value
 }
 
-fn report(node: &Arc<Node>, cause: Option<Cause<AnyError>>) {
+fn label(node: &Node) -> &Label {
+    node.role().task().expect("a child's node is a task's")
+}
+
+/// The task's span, entered; it is there only if somebody listens.
+fn span(task: &Label) -> Option<EnteredSpan> {
+    task.span.as_deref().map(|span| span.clone().entered())
+}
+
+fn report(node: &Arc<Node>, has_value: bool, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
+    ended(|| {
+        let task = label(node);
+        let ending = match &cause {
+            None if has_value => Ending::Done,
+            None | Some(Cause::Cancelled(_)) => Ending::Cancelled,
+            Some(Cause::Error(_)) => Ending::Failed,
+            Some(Cause::Panic(_)) => Ending::Panicked,
+            Some(Cause::Deadline) => Ending::TimedOut,
+        };
+        Ended::new(task, core.id, ending)
+    });
     if let Some(cause) = cause {
-        let task = node.role().task().expect("a child's node is a task's");
+        let task = label(node);
         let failure = Failure {
             id: task.id,
             name: task.name.clone(),

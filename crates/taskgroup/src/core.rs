@@ -3,6 +3,8 @@
 use std::any::Any;
 use std::panic::Location;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
 use shibuya_cancel::raw::{Node, Owner, Timestamp};
 use shibuya_cancel::{Cancelled, Reason, TaskId};
@@ -14,7 +16,7 @@ use crate::failures::Failures;
 use crate::limit::Slots;
 use crate::live::{Entered, Left, Live};
 use crate::roster::Roster;
-use crate::{Name, OnError};
+use crate::{Counts, Name, OnError};
 
 /// A task's own error, until the typed front of the group takes it.
 pub(crate) type AnyError = Box<dyn Any + Send>;
@@ -24,6 +26,7 @@ pub(crate) type AnyError = Box<dyn Any + Send>;
 const BURST: usize = 1024;
 
 pub(crate) struct Core {
+    pub(crate) id: TaskId,
     pub(crate) name: Name,
     pub(crate) location: &'static Location<'static>,
     pub(crate) started: Timestamp,
@@ -34,6 +37,8 @@ pub(crate) struct Core {
     pub(crate) roster: Roster,
     live: Live,
     failures: Mutex<Failures<AnyError>>,
+    /// For show.
+    is_body_over: AtomicBool,
 }
 
 impl Core {
@@ -45,6 +50,7 @@ impl Core {
         runtime: Handle,
     ) -> Self {
         Self {
+            id: TaskId::next(),
             name,
             location,
             started: Timestamp::now(),
@@ -54,6 +60,7 @@ impl Core {
             roster: Roster::new(),
             live: Live::new(),
             failures: Mutex::new(Failures::new()),
+            is_body_over: AtomicBool::new(false),
         }
     }
 
@@ -78,6 +85,22 @@ impl Core {
                 location: task.location,
             })
             .collect()
+    }
+
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            spawned: self.roster.total(),
+            living: self.len(),
+            failed: self.failures.lock().came(),
+        }
+    }
+
+    pub(crate) fn body_is_over(&self) {
+        self.is_body_over.store(true, Relaxed);
+    }
+
+    pub(crate) fn is_body_over(&self) -> bool {
+        self.is_body_over.load(Relaxed)
     }
 
     /// Counts one task more, unless the group is over.

@@ -29,6 +29,11 @@ impl<E> Failures<E> {
         }
     }
 
+    /// How many there were.
+    pub(crate) fn came(&self) -> usize {
+        usize::try_from(self.came).unwrap_or(usize::MAX)
+    }
+
     /// `watched` says that somebody may still ask for this one. Gives what does not fit.
     pub(crate) fn add(&mut self, failure: Failure<E>, watched: bool) -> Option<Failure<E>> {
         let number = self.came;

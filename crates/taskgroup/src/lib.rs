@@ -16,6 +16,7 @@ mod outcome;
 mod panic;
 mod roster;
 mod run;
+mod see;
 mod spawn;
 mod task;
 
@@ -27,8 +28,10 @@ pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
 pub use outcome::Outcome;
 pub use panic::Panic;
 pub use run::Run;
+pub use see::{Counts, Ended, Ending, Kind, State, TaskInfo, TreeSnapshot, dump, watchdog};
 pub use shibuya_cancel::{
-    CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,
+    CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, step,
+    timeout,
 };
 pub use spawn::{SpawnReady, TaskBuilder};
 pub use task::{Task, TaskOutcome};

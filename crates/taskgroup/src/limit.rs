@@ -116,7 +116,11 @@ impl<F: Future> Future for Slotted<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         if let Stage::Waiting(take) = this.slot {
-            *this.slot = Stage::Taken(ready!(Pin::new(take).poll(cx)));
+            let slot = Pin::new(take).poll(cx);
+            // For whoever looks at the task.
+            #[cfg(not(shibuya_loom))]
+            crate::task::says(crate::task::fate::QUEUED, slot.is_pending());
+            *this.slot = Stage::Taken(ready!(slot));
         }
         this.fut.poll(cx)
     }

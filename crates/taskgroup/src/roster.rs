@@ -20,6 +20,10 @@ struct Table {
     aborts: Vec<Option<AbortHandle>>,
     /// How many the last sweep left.
     swept: usize,
+    /// How often it was swept, and places changed.
+    sweeps: usize,
+    /// How many were ever kept.
+    total: usize,
     stage: Stage,
 }
 
@@ -42,6 +46,8 @@ impl Roster {
             nodes: Vec::new(),
             aborts: Vec::new(),
             swept: 0,
+            sweeps: 0,
+            total: 0,
             stage: Stage::Open,
         }))
     }
@@ -50,6 +56,7 @@ impl Roster {
     pub(crate) fn keep(&self, node: &Arc<Node>, abort: Option<AbortHandle>) {
         let node = Arc::downgrade(node);
         let mut table = self.0.lock();
+        table.total += 1;
         match table.stage {
             Stage::Open => {
                 if table.nodes.len() > SWEEP_MIN.max(2 * table.swept) {
@@ -99,6 +106,43 @@ impl Roster {
         living
     }
 
+    /// The nodes of the tasks that somebody holds, ended or not: in portions, so that who spawns does not
+    /// wait for a walk through all of them.
+    pub(crate) fn survey(&self) -> Vec<Arc<Node>> {
+        const PORTION: usize = 256;
+        const TRIES: usize = 3;
+        let mut portion = PORTION;
+        for attempt in 0.. {
+            let mut found = Vec::new();
+            let (mut at, mut sweeps) = (0, None);
+            // A sweep moves those behind the ones it takes out: begin again, and at last do it at once.
+            if attempt == TRIES {
+                portion = usize::MAX;
+            }
+            loop {
+                let table = self.0.lock();
+                if *sweeps.get_or_insert(table.sweeps) != table.sweeps {
+                    break;
+                }
+                let rest = table.nodes.get(at..).unwrap_or_default();
+                let next = &rest[..portion.min(rest.len())];
+                at += next.len();
+                let is_done = next.len() == rest.len();
+                found.extend(next.iter().filter_map(Weak::upgrade));
+                drop(table);
+                if is_done {
+                    return found;
+                }
+            }
+        }
+        unreachable!("the last try is not disturbed")
+    }
+
+    /// How many tasks were spawned.
+    pub(crate) fn total(&self) -> usize {
+        self.0.lock().total
+    }
+
     /// For when `living` tasks are left and perhaps no more are spawned: call it each time their
     /// number has halved. Some four times as many are kept then, at most.
     pub(crate) fn thin_out(&self, living: usize) {
@@ -143,6 +187,7 @@ impl Table {
             aborts.shrink_to(2 * kept);
         }
         self.swept = kept;
+        self.sweeps += 1;
     }
 }
 

@@ -16,6 +16,7 @@ use crate::builder::Builder;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure, GroupError, Report, Straggler};
 use crate::limit::Free;
+use crate::see::Polling;
 use crate::{OnPanic, Panic, TaskGroup};
 
 pin_project! {
@@ -180,6 +181,7 @@ where
         let at = *this.at;
         let cuts = node.grace().is_zero() && !covers(at, cx);
         let cut = cuts.then(|| enter_deadline(at, cx));
+        let polling = Polling::begin(core(node).id.as_u64());
         let inside = enter(&mut scope, node.bound().unenforced().min(bound()));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let polled = this.body.as_mut().as_pin_mut().map(|body| body.poll(cx));
@@ -189,7 +191,11 @@ where
             polled
         }));
         drop(inside);
+        drop(polling);
         drop(cut);
+        if !matches!(polled, Ok(Some(Poll::Pending))) {
+            core(node).body_is_over();
+        }
         match polled {
             Ok(Some(Poll::Ready(Ok(value)))) => *this.value = Some(value),
             Ok(Some(Poll::Ready(Err(error)))) => fail(node, Cause::Error(Box::new(error))),
@@ -202,6 +208,7 @@ where
     }
 
     fn cut_body(self: Pin<&mut Self>, node: &Arc<Node>) {
+        core(node).body_is_over();
         if let Err(payload) = drop_inside(self.project().body, node) {
             fail(node, Cause::Panic(Panic::new(payload)));
         }

@@ -9,10 +9,12 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 use shibuya_cancel::raw::{Bound, Label, Node, Role, Timestamp, enter};
 use shibuya_cancel::{CancelScope, Deadline, timeout};
+use tracing::Span;
 
 use crate::child::Child;
 use crate::error::Cause;
 use crate::limit::{Slot, Slots, Slotted, TakeSlot};
+use crate::task::{fate, says};
 use crate::{Name, Task, TaskGroup, TrySpawnError};
 
 /// A task to be, from [`TaskGroup::task`].
@@ -131,6 +133,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
             let bound = own.min(shibuya_cancel::raw::bound().unenforced());
             // From here on it can't be aborted, since the thread can't be.
             node.shield();
+            says(fate::BLOCKING, true);
             let closure = runtime.spawn_blocking(move || {
                 let scope = CancelScope::from(node.clone());
                 let mut node = node;
@@ -212,12 +215,24 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     fn into_node(self) -> Arc<Node> {
         let group = self.group.node().clone();
         let (bound, grace) = (group.bound(), group.grace());
-        let role = Role::Task(Label::new(self.name, self.location));
+        let mut label = Label::new(self.name, self.location);
+        label.span = span(&label);
+        let role = Role::Task(label);
         match self.is_blocking {
             true => Node::child(group, bound, grace, role),
             false => Node::leaf(group, bound, grace, role),
         }
     }
+}
+
+/// The span of a task, if somebody listens: `INFO` for one with a name.
+fn span(task: &Label) -> Option<Box<Span>> {
+    let (id, name, spawned) = (task.id, &task.name, task.location);
+    let span = match name.is_unnamed() {
+        true => tracing::debug_span!("task", %id, %spawned),
+        false => tracing::info_span!("task", %name, %id, %spawned),
+    };
+    (!span.is_disabled()).then(|| Box::new(span))
 }
 
 /// When a task may start.

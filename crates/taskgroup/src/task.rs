@@ -25,6 +25,10 @@ pub(crate) mod fate {
     const UNWATCHED: u8 = 2;
     /// The handle has given the value.
     const TAKEN: u8 = 4;
+    /// It waits for a slot.
+    pub(crate) const QUEUED: u8 = 8;
+    /// It waits for a thread that blocks.
+    pub(crate) const BLOCKING: u8 = 16;
 
     /// Gives whether somebody may still ask for the failure.
     pub(crate) fn fail(task: &Label) -> bool {
@@ -50,9 +54,31 @@ pub(crate) mod fate {
         task.fate.load(Relaxed) & TAKEN != 0
     }
 
+    pub(crate) fn is(task: &Label, bit: u8) -> bool {
+        task.fate.load(Relaxed) & bit != 0
+    }
+
+    /// Says what a task waits for, or that it doesn't any more.
+    pub(crate) fn set(task: &Label, bit: u8, on: bool) {
+        match on {
+            true => task.fate.fetch_or(bit, Relaxed),
+            false => task.fate.fetch_and(!bit, Relaxed),
+        };
+    }
+
     pub(crate) fn has_failed(task: &Label) -> bool {
         task.fate.load(Acquire) & FAILED != 0
     }
+}
+
+/// The task that runs here says what it waits for.
+#[cfg(not(shibuya_loom))]
+pub(crate) fn says(bit: u8, on: bool) {
+    with_scope(|scope| {
+        if let Some(task) = scope.and_then(|node| node.role().task()) {
+            fate::set(task, bit, on);
+        }
+    });
 }
 
 /// A task of a [`TaskGroup`](crate::TaskGroup), and the future of its value.
