@@ -13,7 +13,7 @@ use tracing::span::EnteredSpan;
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::see::{Ended, Ending, Polling, ended};
+use crate::see::{Ending, Polling, ended};
 use crate::task::fate;
 
 pin_project! {
@@ -151,17 +151,14 @@ fn span(task: &Label) -> Option<EnteredSpan> {
 fn report(node: &Arc<Node>, has_value: bool, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
-    ended(|| {
-        let task = label(node);
-        let ending = match &cause {
-            None if has_value => Ending::Done,
-            None | Some(Cause::Cancelled(_)) => Ending::Cancelled,
-            Some(Cause::Error(_)) => Ending::Failed,
-            Some(Cause::Panic(_)) => Ending::Panicked,
-            Some(Cause::Deadline) => Ending::TimedOut,
-        };
-        Ended::new(task, core.id, ending)
-    });
+    let ending = match &cause {
+        None if has_value => Ending::Done,
+        None | Some(Cause::Cancelled(_)) => Ending::Cancelled,
+        Some(Cause::Error(_)) => Ending::Failed,
+        Some(Cause::Panic(_)) => Ending::Panicked,
+        Some(Cause::Deadline) => Ending::TimedOut,
+    };
+    ended(label(node), core.id, ending);
     if let Some(cause) = cause {
         let task = label(node);
         let failure = Failure {

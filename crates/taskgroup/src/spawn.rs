@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 use shibuya_cancel::raw::{Bound, Label, Node, Role, Timestamp, enter};
 use shibuya_cancel::{CancelScope, Deadline, timeout};
 use tracing::Span;
+use tracing::level_filters::LevelFilter;
 
 use crate::child::Child;
 use crate::error::Cause;
@@ -226,13 +227,21 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
 }
 
 /// The span of a task, if somebody listens: `INFO` for one with a name.
+#[inline]
 fn span(task: &Label) -> Option<Box<Span>> {
-    let (id, name, spawned) = (task.id, &task.name, task.location);
-    let span = match name.is_unnamed() {
-        true => tracing::debug_span!("task", %id, %spawned),
-        false => tracing::info_span!("task", %name, %id, %spawned),
-    };
-    (!span.is_disabled()).then(|| Box::new(span))
+    #[cold]
+    fn make(task: &Label) -> Option<Box<Span>> {
+        let (id, name, spawned) = (task.id, &task.name, task.location);
+        let span = match name.is_unnamed() {
+            true => tracing::debug_span!("task", %id, %spawned),
+            false => tracing::info_span!("task", %name, %id, %spawned),
+        };
+        (!span.is_disabled()).then(|| Box::new(span))
+    }
+    match LevelFilter::current() {
+        LevelFilter::OFF | LevelFilter::ERROR | LevelFilter::WARN => None,
+        _ => make(task),
+    }
 }
 
 /// When a task may start.

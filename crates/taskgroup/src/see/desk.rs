@@ -6,7 +6,10 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use super::ended::{Ended, Ring};
+use shibuya_cancel::TaskId;
+use shibuya_cancel::raw::Label;
+
+use super::ended::{Ended, Ending, Ring};
 use super::{coarse, watchdog};
 
 // The primitives are the standard library's also under loom: what stands here is read for show alone,
@@ -100,12 +103,9 @@ impl Drop for Polling {
 }
 
 /// Remembers a task that ended on this thread.
-pub(crate) fn ended(make: impl FnOnce() -> Ended) {
-    let _ = DESK.try_with(|desk| {
-        let ended = make();
-        let spare = lock(&desk.ended).push(ended);
-        drop(spare);
-    });
+#[inline]
+pub(crate) fn ended(task: &Label, group: TaskId, ending: Ending) {
+    let _ = DESK.try_with(|desk| lock(&desk.ended).push(Ended::new(task, group, ending)));
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

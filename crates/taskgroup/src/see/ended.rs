@@ -1,4 +1,3 @@
-use std::collections::VecDeque;
 use std::fmt;
 use std::panic::Location;
 use std::time::Duration;
@@ -38,7 +37,8 @@ pub struct Ended {
 }
 
 impl Ended {
-    pub(crate) fn new(task: &Label, group: TaskId, ending: Ending) -> Self {
+    #[inline]
+    pub(super) fn new(task: &Label, group: TaskId, ending: Ending) -> Self {
         let at = coarse::now();
         Self {
             id: task.id,
@@ -74,29 +74,37 @@ pub enum Ending {
 }
 
 /// The last tasks that ended on a thread.
-pub(super) struct Ring(VecDeque<Ended>);
+pub(super) struct Ring {
+    kept: Vec<Ended>,
+    /// Where the next one goes: the end, or once all places are taken that of the oldest.
+    next: usize,
+}
 
 /// So many are remembered per thread.
-pub(super) const KEPT: usize = 64;
+const KEPT: usize = 64;
 
 impl Ring {
     pub(super) const fn new() -> Self {
-        Self(VecDeque::new())
+        Self {
+            kept: Vec::new(),
+            next: 0,
+        }
     }
 
-    /// Gives the oldest, which had to make room.
-    pub(super) fn push(&mut self, ended: Ended) -> Option<Ended> {
-        let spare = if self.0.len() == KEPT {
-            self.0.pop_front()
-        } else {
-            None
-        };
-        self.0.push_back(ended);
-        spare
+    /// In the place of the oldest. All that is dropped here is a name.
+    #[inline]
+    pub(super) fn push(&mut self, ended: Ended) {
+        match self.kept.get_mut(self.next) {
+            Some(oldest) => *oldest = ended,
+            None => self.kept.push(ended),
+        }
+        self.next = (self.next + 1) % KEPT;
     }
 
+    /// From the oldest to the last.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Ended> {
-        self.0.iter()
+        let (newer, older) = self.kept.split_at(self.next);
+        older.iter().chain(newer)
     }
 }
 
