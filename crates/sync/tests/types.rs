@@ -75,6 +75,7 @@ fn they_can_be_spawned(
     condvar: &'static Condvar,
     mutex: &'static Mutex<u32>,
     batcher: Batcher<u32>,
+    mut rows: Vec<u32>,
 ) {
     tokio::spawn(async {
         let guard = condvar.wait(mutex.lock().await).await;
@@ -90,8 +91,17 @@ fn they_can_be_spawned(
             mutex.lock().await.clone_from(&batch[0]);
         });
         flush.await;
+        let flush = batcher.try_run(|batch| {
+            rows.extend_from_slice(&batch);
+            async move {
+                tokio::task::yield_now().await;
+                u32::try_from(batch.len()).map(drop)
+            }
+        });
+        flush.await.unwrap();
     });
 }
+
 // A queue shares no value: `Send` is enough for it. An item lends its value, a slot holds none.
 type Unshared = Cell<u8>; // Send, not Sync
 type Local = Rc<u8>; // neither
