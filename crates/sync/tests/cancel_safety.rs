@@ -10,7 +10,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use shibuya_sync::queue::{Closed, Item, Slot};
 use shibuya_sync::{
     Arrival, Barrier, BarrierWait, Batch, Batcher, Broken, Condvar, Event, EventWait, KeyedGuard,
-    KeyedLock, KeyedMutex, Mutex, Queue, SingleFlight, batches, debounce, throttle,
+    KeyedLock, KeyedMutex, Mutex, OwnedKeyedGuard, OwnedKeyedLock, Queue, SingleFlight, batches,
+    debounce, throttle,
 };
 use shibuya_testkit::{Ending, Harness, Report, cancel_at_every_poll};
 use tokio::task::{JoinHandle, yield_now};
@@ -98,13 +99,14 @@ async fn a_barrier_keeps_nobody_waiting() {
     really_waited(report.await);
 }
 
-#[tokio::test]
-async fn a_key_goes_to_the_next() {
-    let report = cancel_at_every_poll(
-        "KeyedMutex::lock",
+async fn a_key_goes_on(
+    harness: Harness,
+    lock: impl AsyncFn(Arc<KeyedMutex<u8>>) + Clone + 'static,
+) {
+    let report = harness.run(
         async || {
             let locks = Arc::new(KeyedMutex::new());
-            let (held, other) = (locks.clone(), locks.clone());
+            let (held, other, lock) = (locks.clone(), locks.clone(), lock.clone());
             let ready = Arc::new(Event::new());
             let taken = ready.clone();
             tokio::spawn(async move {
@@ -113,11 +115,7 @@ async fn a_key_goes_to_the_next() {
                 yield_now().await;
             });
             ready.wait().await;
-            let future = async move {
-                let lock: KeyedLock<'_, u8> = other.lock(1);
-                drop(lock.await);
-            };
-            (locks, future)
+            (locks, async move { lock(other).await })
         },
         async |locks, _ending| {
             drop(locks.lock(1).await);
@@ -125,6 +123,25 @@ async fn a_key_goes_to_the_next() {
         },
     );
     really_waited(report.await);
+}
+
+#[tokio::test]
+async fn a_key_goes_to_the_next() {
+    let lock = async |locks: Arc<KeyedMutex<u8>>| {
+        let lock: KeyedLock<'_, u8> = locks.lock(1);
+        drop(lock.await);
+    };
+    a_key_goes_on(Harness::new("KeyedMutex::lock"), lock).await;
+}
+
+#[tokio::test]
+async fn an_owned_key_goes_to_the_next() {
+    let lock = async |locks: Arc<KeyedMutex<u8>>| {
+        let lock: OwnedKeyedLock<u8> = locks.lock_owned(1);
+        let guard: OwnedKeyedGuard<u8> = lock.await;
+        drop(guard);
+    };
+    a_key_goes_on(Harness::new("KeyedMutex::lock_owned"), lock).await;
 }
 
 #[tokio::test]

@@ -16,8 +16,8 @@ use shibuya_sync::queue::{
 };
 use shibuya_sync::{
     AddError, Arrival, Barrier, BarrierWait, Batch, Batcher, Batches, Broken, Condvar, Debounce,
-    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, Queue, SingleFlight,
-    Throttle, TryAddError, WaitTimeoutResult,
+    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, OwnedKeyedGuard,
+    OwnedKeyedLock, Party, Queue, SingleFlight, Throttle, TryAddError, WaitTimeoutResult,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -57,6 +57,8 @@ assert_impl_all!(Edge: Send, Sync, Copy, Eq);
 assert_impl_all!(KeyedMutex<String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedLock<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedGuard<'static, String>: Send, Sync, Unpin);
+assert_impl_all!(OwnedKeyedLock<String>: Send, Sync, Unpin);
+assert_impl_all!(OwnedKeyedGuard<String>: Send, Sync, Unpin);
 assert_impl_all!(SingleFlight<String, Vec<u8>>: Send, Sync, Unpin);
 
 #[test]
