@@ -21,7 +21,7 @@ use crate::pace::Pace;
 /// flushed, the next is gathered; once that is full, those who add wait. So it holds no more than two batches.
 ///
 /// Items are flushed in the order in which they were accepted, one batch after the other. None that was accepted is
-/// lost: what a `run` that is dropped, or panics, was flushing goes to the next `run`.
+/// lost: what a `run` that is dropped, fails or panics was flushing goes to the next `run`.
 ///
 /// # Examples
 ///
@@ -34,11 +34,11 @@ use crate::pace::Pace;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
 /// let batcher = Batcher::new(2, Duration::from_millis(10));
-/// let flushed = Mutex::new(Vec::new());
+/// let inserted = Mutex::new(Vec::new());
 ///
 /// let flush = batcher.run(async |rows| {
 ///     tokio::task::yield_now().await; // insert them
-///     flushed.lock().unwrap().push(rows.clone());
+///     inserted.lock().unwrap().push(rows.into_vec());
 /// });
 /// let add = async {
 ///     for row in 1..=5 {
@@ -47,7 +47,7 @@ use crate::pace::Pace;
 ///     batcher.close();
 /// };
 /// tokio::join!(flush, add);
-/// assert_eq!(flushed.into_inner().unwrap(), [vec![1, 2], vec![3, 4], vec![5]]);
+/// assert_eq!(inserted.into_inner().unwrap(), [vec![1, 2], vec![3, 4], vec![5]]);
 /// # }
 /// ```
 pub struct Batcher<T> {
@@ -193,11 +193,13 @@ impl<T> Batcher<T> {
     /// flushed.
     ///
     /// `flush` may take the items out of its [`Batch`], or only look at them; once it returns, what it left there
-    /// is dropped. One flush runs at a time; for several at once, let it move the items into a task. Of several
-    /// `run`s of one batcher the first works, and the next takes over when that is gone.
+    /// is dropped. For one that can fail there is [`try_run`](Self::try_run). One flush runs at a time; for several at
+    /// once, let it move the items into a task. Of several `run`s of one batcher the first works, and the next takes over
+    /// when that is gone.
     ///
-    /// `flush` is called again and again, so let it borrow what it uses, as `async |batch| …` does. It must not
-    /// wait for room in its own batcher: nobody makes any meanwhile.
+    /// `flush` is called again and again, so its futures share what they use: `async |batch| …` may borrow it, and changes
+    /// it within a `Mutex` or the like. What runs before the future is made, in `|batch| { …; async move { … } }`, may
+    /// change what it captures. It must not wait for room in its own batcher: nobody makes any meanwhile.
     ///
     /// Dropping it drops the flush that is under way. What that left in the batch is the first batch of the next
     /// `run`: a flush that only looks is made at least once, one that takes the items first at most once. What
@@ -212,6 +214,41 @@ impl<T> Batcher<T> {
     /// As `flush` does. What it left in the batch is the first batch of the next `run`, as if it had been dropped;
     /// so let it clear the batch before a panic that would come again. Also outside a Tokio runtime with its timers
     /// enabled.
+    ///
+    /// # Examples
+    ///
+    /// Several flushes at once, and a count:
+    ///
+    /// ```
+    /// use std::future::ready;
+    /// use std::time::Duration;
+    ///
+    /// use shibuya_sync::Batcher;
+    /// use tokio::task::JoinSet;
+    ///
+    /// async fn insert(rows: Vec<u32>) {
+    ///     assert!(rows.len() <= 2);
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let batcher = Batcher::new(2, Duration::from_millis(10));
+    /// for row in 1..=2 {
+    ///     batcher.add(row).await.unwrap();
+    /// }
+    /// batcher.close();
+    ///
+    /// let (mut inserts, mut rows) = (JoinSet::new(), 0);
+    /// let run = batcher.run(|batch| {
+    ///     rows += batch.len();
+    ///     inserts.spawn(insert(batch.into_vec()));
+    ///     ready(())
+    /// });
+    /// run.await;
+    /// inserts.join_all().await;
+    /// assert_eq!(rows, 2);
+    /// # }
+    /// ```
     pub async fn run<'a, F, Fut>(&'a self, mut flush: F)
     where
         F: FnMut(Batch<'a, T>) -> Fut,
@@ -220,9 +257,74 @@ impl<T> Batcher<T> {
         let _turn = self.turn.lock().await;
         while let Some(batch) = self.next().await {
             flush(batch).await;
-            let done = self.line.lock().flushed();
-            drop(done);
+            self.drop_done();
         }
+    }
+
+    /// As [`run`](Self::run), until a flush fails.
+    ///
+    /// # When a flush fails
+    ///
+    /// No other is made, and what it left in its batch is the first batch of the next run, as after one that is dropped. So
+    /// a flush that only looks, or that takes out what succeeded, can be made again; what it took out is its own.
+    /// The batcher stays open, and gathers on.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// What the flush returned. A batch that fails each time comes again each time: to give it up, let the flush clear it
+    /// first, or [`drain`](Self::drain) the batcher.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::sync::Mutex;
+    /// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+    /// use std::time::Duration;
+    ///
+    /// use shibuya_sync::{Batch, Batcher};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let batcher = Batcher::new(2, Duration::from_millis(10));
+    /// for row in ["a", "b"] {
+    ///     batcher.add(row).await.unwrap();
+    /// }
+    /// batcher.close();
+    ///
+    /// let (table, calls) = (Mutex::new(Vec::new()), AtomicU32::new(0));
+    /// let insert = async |rows: Batch<'_, _>| {
+    ///     if calls.fetch_add(1, Relaxed) < 2 {
+    ///         return Err("the database is away"); // the rows stay in the batch
+    ///     }
+    ///     table.lock().unwrap().extend(rows.into_vec());
+    ///     Ok(())
+    /// };
+    /// while let Err(_error) = batcher.try_run(insert).await {
+    ///     tokio::time::sleep(Duration::from_millis(1)).await; // and again
+    /// }
+    /// assert_eq!(table.into_inner().unwrap(), ["a", "b"]);
+    /// assert_eq!(calls.into_inner(), 3);
+    /// # }
+    /// ```
+    pub async fn try_run<'a, E, F, Fut>(&'a self, mut flush: F) -> Result<(), E>
+    where
+        F: FnMut(Batch<'a, T>) -> Fut,
+        Fut: Future<Output = Result<(), E>>,
+    {
+        let _turn = self.turn.lock().await;
+        while let Some(batch) = self.next().await {
+            flush(batch).await?;
+            self.drop_done();
+        }
+        Ok(())
     }
 
     /// Accepts no more items. What was accepted is flushed, and then [`run`](Self::run) returns; who waits for
@@ -250,8 +352,8 @@ impl<T> Batcher<T> {
         self.len() == 0
     }
 
-    /// Takes what was accepted and is not being flushed, in its order: where there will be no
-    /// [`run`](Self::run) any more.
+    /// Takes what was accepted and is not being flushed, in its order, first what a flush left that was dropped, failed
+    /// or panicked: where there will be no [`run`](Self::run) any more.
     pub fn drain(&self) -> Vec<T> {
         let mut intake = self.line.lock();
         let mut items = take(&mut intake.left);
@@ -281,6 +383,12 @@ impl<T> Batcher<T> {
         }
     }
 
+    /// What a flush left that came to its end.
+    fn drop_done(&self) {
+        let done = self.line.lock().flushed();
+        drop(done);
+    }
+
     fn tell(&self, is_news: bool) {
         if is_news {
             self.news.set();
@@ -289,13 +397,20 @@ impl<T> Batcher<T> {
 }
 
 /// What [`Batcher::run`] gives to a flush: a vector. The items that are in it when it is dropped go back to the
-/// batcher, which drops them when the flush returns, and keeps them for the next `run` if it doesn't. A batch that
+/// batcher, which drops them when the flush succeeds, and keeps them for the next `run` if it doesn't. A batch that
 /// outlives its flush drops them itself.
 #[derive(Debug)]
 pub struct Batch<'a, T> {
     batcher: &'a Batcher<T>,
     items: Vec<T>,
     flush: u64,
+}
+
+impl<T> Batch<'_, T> {
+    /// All of its items. They are yours from now on: if the flush is dropped or fails, they don't come again.
+    pub fn into_vec(mut self) -> Vec<T> {
+        take(&mut self.items)
+    }
 }
 
 impl<T> Deref for Batch<'_, T> {
@@ -351,6 +466,13 @@ pub enum TryAddError<T> {
     Closed(T),
 }
 
+impl<T> AddError<T> {
+    /// The item that was not added.
+    pub fn into_inner(self) -> T {
+        self.0
+    }
+}
+
 impl<T> TryAddError<T> {
     /// Whether waiting could help.
     pub fn is_full(&self) -> bool {
@@ -362,8 +484,8 @@ impl<T> TryAddError<T> {
         matches!(self, Self::Closed(_))
     }
 
-    /// The item.
-    pub fn into_item(self) -> T {
+    /// The item that was not added.
+    pub fn into_inner(self) -> T {
         match self {
             Self::Full(item) | Self::Closed(item) => item,
         }

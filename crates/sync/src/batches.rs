@@ -25,6 +25,9 @@ use crate::pace::{Pace, Paced};
 ///
 /// For items that many tasks bring, without a stream, there is [`Batcher`](crate::Batcher).
 ///
+/// It is `Unpin` if its source is. One whose source isn't, such as those of `unfold` and `then`, is pinned to be asked for
+/// its next item: see the second example.
+///
 /// Dropping it drops the source and what was gathered; see [`into_rest`](Batches::into_rest).
 ///
 /// # Cancel safety
@@ -48,6 +51,38 @@ use crate::pace::{Pace, Paced};
 /// let rows = stream::iter(1..=5);
 /// let batches = batches(rows, 2, Duration::from_millis(10));
 /// assert_eq!(batches.collect::<Vec<_>>().await, [vec![1, 2], vec![3, 4], vec![5]]);
+/// # }
+/// ```
+///
+/// Rows that come from a channel:
+///
+/// ```
+/// use std::pin::pin;
+/// use std::time::Duration;
+///
+/// use futures_util::{StreamExt, stream};
+/// use shibuya_sync::batches;
+/// use tokio::sync::mpsc;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (found, rows) = mpsc::channel(10);
+/// tokio::spawn(async move {
+///     for row in 0..250 {
+///         found.send(row).await.unwrap();
+///     }
+/// });
+///
+/// let rows = stream::unfold(rows, async |mut rows| {
+///     let row = rows.recv().await?;
+///     Some((row, rows))
+/// });
+/// let mut batches = pin!(batches(rows, 100, Duration::from_millis(500)));
+/// let mut inserts = Vec::new();
+/// while let Some(batch) = batches.next().await {
+///     inserts.push(batch.len()); // one INSERT for all of them
+/// }
+/// assert_eq!(inserts, [100, 100, 50]);
 /// # }
 /// ```
 #[track_caller]

@@ -26,6 +26,9 @@ use crate::pace::{Pace, Paced, after};
 /// The time counts from the poll that takes the item from the source; of those that are ready together, only the
 /// last counts. The source is polled only while this is polled, so a slow consumer slows it down.
 ///
+/// It is `Unpin` if its source is. One whose source isn't, such as those of `unfold` and `then`, is pinned to be asked for
+/// its next item: see the second example.
+///
 /// Dropping it drops the source, and the item that waits.
 ///
 /// # Cancel safety
@@ -49,6 +52,30 @@ use crate::pace::{Pace, Paced, after};
 /// let typed = stream::iter(["s", "sh", "shi"]);
 /// let searches = debounce(typed, Duration::from_millis(10));
 /// assert_eq!(searches.collect::<Vec<_>>().await, ["shi"]);
+/// # }
+/// ```
+///
+/// One who types, and stops to think:
+///
+/// ```
+/// use std::pin::pin;
+/// use std::time::Duration;
+///
+/// use futures_util::{StreamExt, stream};
+/// use shibuya_sync::debounce;
+/// use tokio::time::sleep;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let typed = [(0, "s"), (1, "sh"), (200, "shi")];
+/// let typed = stream::iter(typed).then(async |(pause, text)| {
+///     sleep(Duration::from_millis(pause)).await;
+///     text
+/// });
+/// let mut searches = pin!(debounce(typed, Duration::from_millis(50)));
+/// assert_eq!(searches.next().await, Some("sh"));
+/// assert_eq!(searches.next().await, Some("shi"));
+/// assert_eq!(searches.next().await, None);
 /// # }
 /// ```
 #[track_caller]

@@ -21,10 +21,16 @@ pub use batches::{Batches, batches};
 pub use condvar::{Condvar, WaitTimeoutResult};
 pub use debounce::{Debounce, debounce};
 pub use event::{Event, EventWait};
-pub use keyed::{KeyedGuard, KeyedLock, KeyedMutex};
+pub use keyed::{KeyedGuard, KeyedLock, KeyedMutex, OwnedKeyedGuard, OwnedKeyedLock};
 pub use queue::Queue;
 pub use single_flight::SingleFlight;
 pub use throttle::{Edge, Throttle, throttle};
 
-// What needs no other, in one place with it.
-pub use tokio::sync::{Mutex, Notify, OnceCell, RwLock, Semaphore};
+// What needs no other, in one place with it; and what its methods give, so that it can be named.
+pub use tokio::sync::futures::{Notified, OwnedNotified};
+pub use tokio::sync::{
+    AcquireError, MappedMutexGuard, Mutex, MutexGuard, Notify, OnceCell, OwnedMappedMutexGuard,
+    OwnedMutexGuard, OwnedRwLockMappedWriteGuard, OwnedRwLockReadGuard, OwnedRwLockWriteGuard,
+    OwnedSemaphorePermit, RwLock, RwLockMappedWriteGuard, RwLockReadGuard, RwLockWriteGuard,
+    Semaphore, SemaphorePermit, SetError, TryAcquireError, TryLockError,
+};

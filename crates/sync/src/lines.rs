@@ -9,9 +9,20 @@ use shibuya_waitlist::{Serve, WaitList};
 /// A wait list for each key that somebody is interested in, and for no other.
 pub(crate) struct Lines<K, S: Serve>(Mutex<HashMap<K, Arc<WaitList<S>>>>);
 
+/// Where the lines are: borrowed, or shared.
+pub(crate) trait Home<K, S: Serve> {
+    fn lines(&self) -> &Lines<K, S>;
+}
+
+impl<K, S: Serve> Home<K, S> for &Lines<K, S> {
+    fn lines(&self) -> &Lines<K, S> {
+        self
+    }
+}
+
 /// An interest in a key's line. The last one takes the line along.
-pub(crate) struct Place<'a, K: Hash + Eq, S: Serve> {
-    lines: &'a Lines<K, S>,
+pub(crate) struct Place<H: Home<K, S>, K: Hash + Eq, S: Serve> {
+    home: H,
     key: K,
     /// `None` only within `drop`.
     line: Option<Arc<WaitList<S>>>,
@@ -41,7 +52,7 @@ impl<K: Hash + Eq, S: Serve> Lines<K, S> {
     }
 
     /// Whoever comes from now on finds a new line; those who share this one keep it.
-    pub(crate) fn retire(&self, place: &Place<'_, K, S>) {
+    pub(crate) fn retire<H: Home<K, S>>(&self, place: &Place<H, K, S>) {
         let mut lines = self.0.lock();
         let is_current = |line: &Arc<_>| Arc::ptr_eq(line, place.line());
         let retired = match lines.get(&place.key).is_some_and(is_current) {
@@ -54,10 +65,10 @@ impl<K: Hash + Eq, S: Serve> Lines<K, S> {
     }
 }
 
-impl<'a, K: Hash + Eq + Clone, S: Serve> Place<'a, K, S> {
+impl<H: Home<K, S>, K: Hash + Eq + Clone, S: Serve> Place<H, K, S> {
     /// A place in the line of `key`, which is made with `state` if there is none.
-    pub(crate) fn new(lines: &'a Lines<K, S>, key: K, state: impl FnOnce() -> S) -> Self {
-        let mut table = lines.0.lock();
+    pub(crate) fn new(home: H, key: K, state: impl FnOnce() -> S) -> Self {
+        let mut table = home.lines().0.lock();
         let line = match table.get(&key) {
             Some(line) => line.clone(),
             None => {
@@ -68,13 +79,13 @@ impl<'a, K: Hash + Eq + Clone, S: Serve> Place<'a, K, S> {
         };
         drop(table);
         let line = Some(line);
-        Self { lines, key, line }
+        Self { home, key, line }
     }
 }
 
-impl<'a, K: Hash + Eq, S: Serve> Place<'a, K, S> {
-    pub(crate) fn lines(&self) -> &'a Lines<K, S> {
-        self.lines
+impl<H: Home<K, S>, K: Hash + Eq, S: Serve> Place<H, K, S> {
+    pub(crate) fn lines(&self) -> &Lines<K, S> {
+        self.home.lines()
     }
 
     pub(crate) fn key(&self) -> &K {
@@ -88,10 +99,10 @@ impl<'a, K: Hash + Eq, S: Serve> Place<'a, K, S> {
     }
 }
 
-impl<K: Hash + Eq, S: Serve> Drop for Place<'_, K, S> {
+impl<H: Home<K, S>, K: Hash + Eq, S: Serve> Drop for Place<H, K, S> {
     fn drop(&mut self) {
         let Some(own) = self.line.take() else { return };
-        let mut table = self.lines.0.lock();
+        let mut table = self.home.lines().0.lock();
         let is_own = |line: &Arc<_>| Arc::ptr_eq(line, &own);
         if !table.get(&self.key).is_some_and(is_own) {
             // It is retired.

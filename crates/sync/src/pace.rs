@@ -21,7 +21,7 @@ pub(crate) trait Pace {
     /// Gives what is kept. It is due.
     fn pull(&mut self, now: Instant) -> Option<Self::Out>;
 
-    /// The source has ended. Gives what needs not wait any longer.
+    /// The source has ended. Gives what is kept: it has nothing to wait for.
     fn end(&mut self) -> Option<Self::Out>;
 }
 

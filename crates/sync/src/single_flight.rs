@@ -43,6 +43,38 @@ use crate::lines::{Lines, Place};
 /// assert_eq!(CALLS.load(SeqCst), 2);
 /// # }
 /// ```
+///
+/// An error that can't be cloned is shared by all who asked:
+///
+/// ```
+/// use std::io;
+/// use std::sync::Arc;
+///
+/// use shibuya_sync::SingleFlight;
+///
+/// struct Pages {
+///     flights: SingleFlight<String, Result<Arc<str>, Arc<io::Error>>>,
+/// }
+///
+/// impl Pages {
+///     async fn get(&self, path: &str) -> Result<Arc<str>, Arc<io::Error>> {
+///         let read = async || {
+///             let text = tokio::fs::read_to_string(path).await.map_err(Arc::new)?;
+///             Ok(text.into())
+///         };
+///         self.flights.run(path.to_owned(), read).await
+///     }
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let pages = Pages { flights: SingleFlight::new() };
+/// let (a, b) = tokio::join!(pages.get("no/such/page"), pages.get("no/such/page"));
+/// let (a, b) = (a.unwrap_err(), b.unwrap_err());
+/// assert_eq!(a.kind(), io::ErrorKind::NotFound);
+/// assert!(Arc::ptr_eq(&a, &b));
+/// # }
+/// ```
 pub struct SingleFlight<K, V: Clone> {
     lines: Lines<K, Flight<V>>,
 }
@@ -137,11 +169,11 @@ impl<K: Hash + Eq + Clone, V: Clone> SingleFlight<K, V> {
 }
 
 /// The one that makes the call. Its drop hands over to the next.
-struct Lead<'p, 'a, K: Hash + Eq, V: Clone> {
-    place: &'p Place<'a, K, Flight<V>>,
+struct Lead<'a, K: Hash + Eq, V: Clone> {
+    place: &'a Place<&'a Lines<K, Flight<V>>, K, Flight<V>>,
 }
 
-impl<K: Hash + Eq, V: Clone> Lead<'_, '_, K, V> {
+impl<K: Hash + Eq, V: Clone> Lead<'_, K, V> {
     fn land(self, result: V) {
         // First, so that nobody who comes after this gets an old result.
         self.place.lines().retire(self.place);
@@ -149,7 +181,7 @@ impl<K: Hash + Eq, V: Clone> Lead<'_, '_, K, V> {
     }
 }
 
-impl<K: Hash + Eq, V: Clone> Drop for Lead<'_, '_, K, V> {
+impl<K: Hash + Eq, V: Clone> Drop for Lead<'_, K, V> {
     fn drop(&mut self) {
         self.place.line().lock().is_led = false;
     }

@@ -13,15 +13,15 @@ use crate::pace::{Pace, Paced, after};
 ///
 /// The first item comes at once and begins a period. When that is over, the latest of those that came meanwhile is
 /// given, which begins the next; if none came, the next item comes at once. When the stream ends, the one
-/// that waits still comes, when its period is over. [`edge`](Throttle::edge) chooses only the one or the other:
+/// that waits comes at once: nobody needs it later. [`edge`](Throttle::edge) chooses only the one or the other:
 ///
 /// ```text
 /// period 4 ms
 /// items            a b c . . . . . . . d . e |
 /// ms               0 1 2   4   6   8  10  12   14
-/// Edge::Both       a       c           d       e
+/// Edge::Both       a       c           d     e
 /// Edge::Leading    a                   d
-/// Edge::Trailing           c                   e
+/// Edge::Trailing           c                 e
 /// ```
 ///
 /// For what is only worth its latest value: a progress bar, a position, a price. To let every item through, only
@@ -29,6 +29,9 @@ use crate::pace::{Pace, Paced, after};
 ///
 /// The time counts from the poll that takes an item from the source, or gives the one that waited. The source is
 /// polled only while this is polled, so a slow consumer slows it down.
+///
+/// It is `Unpin` if its source is. One whose source isn't, such as those of `unfold` and `then`, is pinned to be asked for
+/// its next item: see the second example.
 ///
 /// Dropping it drops the source, and the item that waits.
 ///
@@ -53,6 +56,38 @@ use crate::pace::{Pace, Paced, after};
 /// let percent = stream::iter(1..=100);
 /// let shown = throttle(percent, Duration::from_millis(10));
 /// assert_eq!(shown.collect::<Vec<_>>().await, [1, 100]);
+/// # }
+/// ```
+///
+/// What another task tells, as a stream:
+///
+/// ```
+/// use std::pin::pin;
+/// use std::time::Duration;
+///
+/// use futures_util::{StreamExt, stream};
+/// use shibuya_sync::throttle;
+/// use tokio::sync::mpsc;
+///
+/// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+/// # async fn main() {
+/// let (copied, percent) = mpsc::channel(10);
+/// tokio::spawn(async move {
+///     for percent in 1..=100 {
+///         copied.send(percent).await.unwrap();
+///     }
+/// });
+///
+/// let percent = stream::unfold(percent, async |mut percent| {
+///     let next = percent.recv().await?;
+///     Some((next, percent))
+/// });
+/// let mut shown = pin!(throttle(percent, Duration::from_millis(500)));
+/// let mut last = 0;
+/// while let Some(percent) = shown.next().await {
+///     last = percent;
+/// }
+/// assert_eq!(last, 100);
 /// # }
 /// ```
 #[track_caller]
@@ -127,9 +162,8 @@ impl<T> Pace for Sampling<T> {
         self.latest.take()
     }
 
-    // The rate holds to the end.
     fn end(&mut self) -> Option<T> {
-        None
+        self.latest.take()
     }
 }
 
@@ -223,5 +257,17 @@ mod tests {
         assert_eq!(pace.pull(start + 4 * MS), Some('b'));
         assert_eq!(pace.push('c', start + 5 * MS), None);
         assert_eq!(pace.due(), Some(start + 9 * MS));
+    }
+
+    #[test]
+    fn the_end_takes_what_waits() {
+        for edge in [Edge::Both, Edge::Leading, Edge::Trailing] {
+            let start = Instant::now();
+            let mut pace = sampling(edge);
+            pace.push('a', start);
+            pace.push('b', start + MS);
+            let waits = (edge != Edge::Leading).then_some('b');
+            assert_eq!((pace.end(), pace.due()), (waits, None), "{edge:?}");
+        }
     }
 }

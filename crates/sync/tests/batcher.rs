@@ -3,10 +3,11 @@
 
 mod common;
 
-use std::future::pending;
+use std::future::{pending, ready};
 use std::mem::take;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
@@ -131,7 +132,7 @@ async fn close_flushes_what_was_accepted_and_gives_back_what_waits() {
     assert_eq!(batcher.add(4).await, Err(AddError(4)));
     let refused = batcher.try_add(5).unwrap_err();
     assert!(refused.is_closed() && !refused.is_full());
-    assert_eq!(refused.into_item(), 5);
+    assert_eq!((refused.into_inner(), AddError(6).into_inner()), (5, 6));
 
     assert_eq!(flush(&batcher), [[1, 2]]);
     batcher.run(async |_| unreachable!()).await;
@@ -177,6 +178,63 @@ async fn what_a_flush_that_panics_left_comes_first_in_the_next_run() {
     });
     assert!(run.await.unwrap_err().is_panic());
     assert_eq!(flush(&batcher), [[1, 2]]);
+}
+
+#[tokio::test]
+async fn what_a_flush_that_fails_left_comes_first_in_the_next_run() {
+    let batcher = filled(3, [1, 2, 3]);
+    let calls = AtomicUsize::new(0);
+    let fails = batcher.try_run(async |mut items| {
+        calls.fetch_add(1, SeqCst);
+        batcher.try_add(4).unwrap(); // is gathered meanwhile
+        yield_now().await;
+        assert_eq!(items.remove(0), 1); // succeeded
+        Err("no such table")
+    });
+    assert_eq!(fails.await, Err("no such table"));
+    assert_eq!((calls.into_inner(), batcher.len()), (1, 3));
+    assert!(!batcher.is_closed());
+    batcher.close();
+
+    let mut flushed = Vec::new();
+    let succeeds = batcher.try_run(|items| {
+        flushed.push(items.clone()); // only looks
+        ready(Ok::<_, &str>(()))
+    });
+    assert_eq!(succeeds.await, Ok(()));
+    assert_eq!(flushed, [vec![2, 3], vec![4]]);
+    assert!(batcher.is_empty());
+}
+
+#[tokio::test]
+async fn a_run_that_fails_makes_room_for_the_next() {
+    let batcher = filled(1, [1]);
+    let mut fails = task::spawn(batcher.try_run(async |_| {
+        yield_now().await;
+        Err(())
+    }));
+    assert_pending!(fails.poll());
+    let mut flushed = Vec::new();
+    let mut next = task::spawn(batcher.run(|items| ready(flushed.extend(items.into_vec()))));
+    assert_pending!(next.poll());
+    assert_ready_eq!(fails.poll(), Err(()));
+    assert!(next.is_woken());
+    assert_pending!(next.poll());
+    drop(next);
+    assert_eq!(flushed, [1]);
+}
+
+#[test]
+fn what_a_flush_took_out_is_its_own() {
+    let batcher = filled(2, [1, 2]);
+    let mut taken = Vec::new();
+    let mut run = task::spawn(batcher.try_run(|items| {
+        taken = items.into_vec();
+        ready(Err(()))
+    }));
+    assert_ready_eq!(run.poll(), Err(()));
+    drop(run);
+    assert_eq!((taken, batcher.len()), (vec![1, 2], 0));
 }
 
 #[test]
@@ -237,6 +295,15 @@ fn the_next_run_takes_over_when_the_first_is_gone() {
     assert_pending!(second.poll());
     drop(second);
     assert_eq!(*flushed.lock().unwrap(), [1]);
+}
+
+#[test]
+fn drain_takes_what_a_failed_flush_left() {
+    let batcher = filled(2, [1, 2]);
+    let mut run = task::spawn(batcher.try_run(async |_| Err(())));
+    assert_ready_eq!(run.poll(), Err(()));
+    batcher.try_add(3).unwrap();
+    assert_eq!(batcher.drain(), [1, 2, 3]);
 }
 
 #[test]

@@ -9,8 +9,9 @@ use futures_util::SinkExt;
 use futures_util::stream::{self, Stream, StreamExt};
 use shibuya_sync::queue::{Closed, Item, Slot};
 use shibuya_sync::{
-    Arrival, Barrier, BarrierWait, Batcher, Broken, Condvar, Event, EventWait, KeyedGuard,
-    KeyedLock, KeyedMutex, Mutex, Queue, SingleFlight, batches, debounce, throttle,
+    Arrival, Barrier, BarrierWait, Batch, Batcher, Broken, Condvar, Event, EventWait, KeyedGuard,
+    KeyedLock, KeyedMutex, Mutex, OwnedKeyedGuard, OwnedKeyedLock, Queue, SingleFlight, batches,
+    debounce, throttle,
 };
 use shibuya_testkit::{Ending, Harness, Report, cancel_at_every_poll};
 use tokio::task::{JoinHandle, yield_now};
@@ -98,13 +99,14 @@ async fn a_barrier_keeps_nobody_waiting() {
     really_waited(report.await);
 }
 
-#[tokio::test]
-async fn a_key_goes_to_the_next() {
-    let report = cancel_at_every_poll(
-        "KeyedMutex::lock",
+async fn a_key_goes_on(
+    harness: Harness,
+    lock: impl AsyncFn(Arc<KeyedMutex<u8>>) + Clone + 'static,
+) {
+    let report = harness.run(
         async || {
             let locks = Arc::new(KeyedMutex::new());
-            let (held, other) = (locks.clone(), locks.clone());
+            let (held, other, lock) = (locks.clone(), locks.clone(), lock.clone());
             let ready = Arc::new(Event::new());
             let taken = ready.clone();
             tokio::spawn(async move {
@@ -113,11 +115,7 @@ async fn a_key_goes_to_the_next() {
                 yield_now().await;
             });
             ready.wait().await;
-            let future = async move {
-                let lock: KeyedLock<'_, u8> = other.lock(1);
-                drop(lock.await);
-            };
-            (locks, future)
+            (locks, async move { lock(other).await })
         },
         async |locks, _ending| {
             drop(locks.lock(1).await);
@@ -125,6 +123,25 @@ async fn a_key_goes_to_the_next() {
         },
     );
     really_waited(report.await);
+}
+
+#[tokio::test]
+async fn a_key_goes_to_the_next() {
+    let lock = async |locks: Arc<KeyedMutex<u8>>| {
+        let lock: KeyedLock<'_, u8> = locks.lock(1);
+        drop(lock.await);
+    };
+    a_key_goes_on(Harness::new("KeyedMutex::lock"), lock).await;
+}
+
+#[tokio::test]
+async fn an_owned_key_goes_to_the_next() {
+    let lock = async |locks: Arc<KeyedMutex<u8>>| {
+        let lock: OwnedKeyedLock<u8> = locks.lock_owned(1);
+        let guard: OwnedKeyedGuard<u8> = lock.await;
+        drop(guard);
+    };
+    a_key_goes_on(Harness::new("KeyedMutex::lock_owned"), lock).await;
 }
 
 #[tokio::test]
@@ -310,32 +327,24 @@ async fn an_item_is_accepted_or_goes_with_its_future() {
     really_waited(report.await);
 }
 
-#[tokio::test]
-async fn no_item_goes_with_a_run() {
-    let report = cancel_at_every_poll(
-        "Batcher::run",
+/// Five items are added, and flushed in parts. Whatever a dropped run left is flushed by another.
+async fn no_item_goes_with(
+    harness: Harness,
+    run: impl AsyncFn(Arc<Batcher<u32>>, Flushed) + Clone + 'static,
+) {
+    let report = harness.run(
         async || {
             let batcher = Arc::new(Batcher::new(2, Duration::from_millis(1)));
-            let flushed = Arc::new(std::sync::Mutex::new(Vec::new()));
-            let (adds, runs, flushes) = (batcher.clone(), batcher.clone(), flushed.clone());
+            let flushed = Flushed::default();
+            let adds = batcher.clone();
             let adds = tokio::spawn(async move {
                 for item in 0..5 {
                     yield_now().await;
                     adds.add(item).await.unwrap();
                 }
             });
-            let future = async move {
-                let flush = runs.run(async |mut batch| {
-                    yield_now().await;
-                    flushes.lock().unwrap().push(batch.remove(0));
-                    yield_now().await;
-                    flushes.lock().unwrap().append(&mut batch);
-                    if flushes.lock().unwrap().len() == 5 {
-                        runs.close();
-                    }
-                });
-                flush.await;
-            };
+            let (run, runs, flushes) = (run.clone(), batcher.clone(), flushed.clone());
+            let future = async move { run(runs, flushes).await };
             ((batcher, flushed, adds), future)
         },
         async |(batcher, flushed, adds), _ending| {
@@ -349,6 +358,54 @@ async fn no_item_goes_with_a_run() {
         },
     );
     really_waited(report.await);
+}
+
+type Flushed = Arc<std::sync::Mutex<Vec<u32>>>;
+
+async fn flush_in_parts(batcher: &Batcher<u32>, flushed: &Flushed, mut batch: Batch<'_, u32>) {
+    yield_now().await;
+    flushed.lock().unwrap().push(batch.remove(0));
+    yield_now().await;
+    flushed.lock().unwrap().append(&mut batch);
+    close_if_all(batcher, flushed);
+}
+
+fn close_if_all(batcher: &Batcher<u32>, flushed: &Flushed) {
+    if flushed.lock().unwrap().len() == 5 {
+        batcher.close();
+    }
+}
+
+#[tokio::test]
+async fn no_item_goes_with_a_run() {
+    no_item_goes_with(Harness::new("Batcher::run"), async |batcher, flushed| {
+        let flush = batcher.run(async |batch| flush_in_parts(&batcher, &flushed, batch).await);
+        flush.await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_item_goes_with_a_run_that_fails() {
+    let run = async |batcher: Arc<Batcher<u32>>, flushed: Flushed| {
+        let calls = AtomicUsize::new(0);
+        let flush = async |mut batch: Batch<'_, u32>| {
+            match calls.fetch_add(1, SeqCst) % 3 {
+                0 => return Err("at once"),
+                1 => {
+                    flushed.lock().unwrap().push(batch.remove(0));
+                    yield_now().await;
+                    return Err("after the first");
+                }
+                _ => flush_in_parts(&batcher, &flushed, batch).await,
+            }
+            Ok(())
+        };
+        while batcher.try_run(flush).await.is_err() {
+            close_if_all(&batcher, &flushed);
+        }
+    };
+    no_item_goes_with(Harness::new("Batcher::try_run"), run).await;
 }
 
 /// Gives its items with a pause before each, and then ends.

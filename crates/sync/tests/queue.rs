@@ -1,7 +1,7 @@
 //! What can go wrong around a queue, and what it does then.
 #![cfg(not(shibuya_loom))]
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::pin::Pin;
@@ -266,6 +266,10 @@ fn what_is_left_is_handed_back_in_its_order() {
         (Queue::builder().lifo(), [2, 1, 3]),
         (Queue::builder().priority(), [1, 2, 3]),
         (
+            Queue::builder().priority_by_key(|level| level % 3),
+            [3, 1, 2],
+        ),
+        (
             Queue::builder().aging(Duration::from_secs(1), |&level| 10 - level),
             [3, 2, 1],
         ),
@@ -444,6 +448,33 @@ async fn an_order_that_panics_in_a_put_goes_to_who_puts() {
     queue.put(Touchy(0, armed)).await.unwrap();
     let values = drained(&queue).await;
     assert!(values == [0, 1, 3] || values == [0, 1, 2, 3], "{values:?}");
+}
+
+#[tokio::test]
+async fn a_key_that_panics_is_as_an_order_that_does() {
+    let armed = Arc::new(AtomicBool::new(false));
+    let panics = armed.clone();
+    let by_key = Queue::builder().capacity(3).priority_by_key(move |n| {
+        assert!(!panics.load(SeqCst), "no key");
+        Reverse(*n)
+    });
+    let queue = by_key.build();
+    for n in 1..=3 {
+        queue.try_put(n).unwrap();
+    }
+    let mut waits = waiting(queue.put(4));
+    armed.store(true, SeqCst);
+    assert_eq!(caught(|| queue.try_get()), "no key");
+    armed.store(false, SeqCst);
+    while let Ok(item) = queue.try_get() {
+        assert!((1..=4).contains(&*item));
+    }
+    assert_ready!(waits.poll()).unwrap();
+    queue.join().await.unwrap();
+    let stats = queue.stats();
+    assert_eq!((stats.len, stats.in_hand, stats.waiting_to_put), (0, 0, 0));
+    queue.put(5).await.unwrap();
+    assert_eq!(queue.pop().await, Ok(5));
 }
 
 #[tokio::test]

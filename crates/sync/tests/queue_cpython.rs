@@ -52,10 +52,11 @@ use tokio::task::{JoinHandle, JoinSet, yield_now};
 use tokio::{time, try_join};
 
 /// A builder for each order.
-const ORDERS: [fn() -> Builder<u32>; 4] = [
+const ORDERS: [fn() -> Builder<u32>; 5] = [
     || Queue::builder().fifo(),
     || Queue::builder().lifo(),
     || Queue::builder().priority(),
+    || Queue::builder().priority_by_key(|&n| n),
     || Queue::builder().aging(Duration::from_secs(3600), |&level| level),
 ];
 

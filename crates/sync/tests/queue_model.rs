@@ -2,7 +2,7 @@
 //! is searched, and a line for each kind of waiting.
 #![cfg(not(shibuya_loom))]
 
-use std::cmp::Ordering;
+use std::cmp::{Ordering, Reverse};
 use std::collections::{HashMap, VecDeque};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -52,6 +52,7 @@ enum Order {
     Fifo,
     Lifo,
     Priority,
+    ByKey,
     Aging,
 }
 
@@ -242,6 +243,7 @@ impl Model {
             Order::Fifo => places.min_by_key(|(_, item)| item.number),
             Order::Lifo => places.max_by_key(|(_, item)| item.number),
             Order::Priority => places.min_by_key(|(_, item)| (item.level, item.number)),
+            Order::ByKey => places.min_by_key(|(_, item)| (Reverse(item.level), item.number)),
             Order::Aging => places.min_by_key(|(_, item)| {
                 let counts_as_of = item.came + u64::from(item.level) * STEP.as_secs();
                 (counts_as_of, item.number)
@@ -586,6 +588,7 @@ impl Run {
             Order::Fifo => builder.fifo(),
             Order::Lifo => builder.lifo(),
             Order::Priority => builder.priority(),
+            Order::ByKey => builder.priority_by_key(|value: &Value| Reverse(value.0)),
             Order::Aging => builder.aging(STEP, |value: &Value| value.0),
         };
         Self {
@@ -815,6 +818,11 @@ proptest! {
     #[test]
     fn priority_behaves_as_the_model(capacity in 1..5_usize, ops in prop::collection::vec(op(), 1..150)) {
         run(Order::Priority, capacity, ops);
+    }
+
+    #[test]
+    fn priority_by_key_behaves_as_the_model(capacity in 1..5_usize, ops in prop::collection::vec(op(), 1..150)) {
+        run(Order::ByKey, capacity, ops);
     }
 
     #[test]

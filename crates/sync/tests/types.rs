@@ -16,8 +16,8 @@ use shibuya_sync::queue::{
 };
 use shibuya_sync::{
     AddError, Arrival, Barrier, BarrierWait, Batch, Batcher, Batches, Broken, Condvar, Debounce,
-    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, Party, Queue, SingleFlight,
-    Throttle, TryAddError, WaitTimeoutResult,
+    Edge, Event, EventWait, KeyedGuard, KeyedLock, KeyedMutex, Mutex, OwnedKeyedGuard,
+    OwnedKeyedLock, Party, Queue, SingleFlight, Throttle, TryAddError, WaitTimeoutResult,
 };
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
@@ -57,6 +57,8 @@ assert_impl_all!(Edge: Send, Sync, Copy, Eq);
 assert_impl_all!(KeyedMutex<String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedLock<'static, String>: Send, Sync, Unpin);
 assert_impl_all!(KeyedGuard<'static, String>: Send, Sync, Unpin);
+assert_impl_all!(OwnedKeyedLock<String>: Send, Sync, Unpin);
+assert_impl_all!(OwnedKeyedGuard<String>: Send, Sync, Unpin);
 assert_impl_all!(SingleFlight<String, Vec<u8>>: Send, Sync, Unpin);
 
 #[test]
@@ -75,6 +77,7 @@ fn they_can_be_spawned(
     condvar: &'static Condvar,
     mutex: &'static Mutex<u32>,
     batcher: Batcher<u32>,
+    mut rows: Vec<u32>,
 ) {
     tokio::spawn(async {
         let guard = condvar.wait(mutex.lock().await).await;
@@ -90,8 +93,17 @@ fn they_can_be_spawned(
             mutex.lock().await.clone_from(&batch[0]);
         });
         flush.await;
+        let flush = batcher.try_run(|batch| {
+            rows.extend_from_slice(&batch);
+            async move {
+                tokio::task::yield_now().await;
+                u32::try_from(batch.len()).map(drop)
+            }
+        });
+        flush.await.unwrap();
     });
 }
+
 // A queue shares no value: `Send` is enough for it. An item lends its value, a slot holds none.
 type Unshared = Cell<u8>; // Send, not Sync
 type Local = Rc<u8>; // neither

@@ -1,6 +1,7 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::handle::queue;
 use super::order::{Aging, Line};
 use super::{BuildError, Queue};
 
@@ -64,6 +65,9 @@ impl<T> Builder<T> {
     /// The least first, and of equal ones the one that came first. [`std::cmp::Reverse`] around the values gives the
     /// greatest first.
     ///
+    /// A derived `Ord` compares all fields, one after the other: of two jobs that are equally urgent, the next field tells,
+    /// and not who came first. By a part of them [`priority_by_key`](Self::priority_by_key) compares.
+    ///
     /// A stream of small values keeps great ones waiting for ever; [`aging`](Self::aging) doesn't.
     ///
     /// The values are compared under the queue's lock: their `Ord` must be short and must not use the queue. If it panics
@@ -74,6 +78,45 @@ impl<T> Builder<T> {
         T: Ord + Send + 'static,
     {
         self.order(Line::least(), None)
+    }
+
+    /// The least key first, and of equal ones the value that came first. [`std::cmp::Reverse`] around the keys gives the
+    /// greatest first.
+    ///
+    /// `key` is asked whenever two values are compared, under the queue's lock: let it be short, as `|job| job.urgency` is.
+    /// What [`priority`](Self::priority) says of `Ord` holds for it, too.
+    ///
+    /// # Examples
+    ///
+    /// The most urgent first:
+    ///
+    /// ```
+    /// use std::cmp::Reverse;
+    ///
+    /// use shibuya_sync::Queue;
+    ///
+    /// struct Job {
+    ///     name: &'static str,
+    ///     urgency: u8,
+    /// }
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let jobs = Queue::builder()
+    ///     .priority_by_key(|job: &Job| Reverse(job.urgency))
+    ///     .build();
+    /// for (name, urgency) in [("tidy up", 1), ("put out the fire", 9), ("dust", 1)] {
+    ///     jobs.put(Job { name, urgency }).await.unwrap();
+    /// }
+    /// assert_eq!(jobs.pop().await.unwrap().name, "put out the fire");
+    /// assert_eq!(jobs.pop().await.unwrap().name, "tidy up"); // as urgent as dust, and came first
+    /// # }
+    /// ```
+    pub fn priority_by_key<K: Ord>(self, key: impl Fn(&T) -> K + Send + Sync + 'static) -> Self
+    where
+        T: Send + 'static,
+    {
+        self.order(Line::least_key(key), None)
     }
 
     /// By level, 0 first, where waiting counts: a value of level n is served as if it had come n × `step` later than it
@@ -134,7 +177,7 @@ impl<T> Builder<T> {
             return Err(BuildError::NoStep);
         }
         let capacity = self.capacity.unwrap_or(usize::MAX);
-        Ok(Queue::new(self.line, capacity, self.aging))
+        Ok(queue(self.line, capacity, self.aging))
     }
 
     fn order(mut self, line: Line<T>, aging: Option<Aging<T>>) -> Self {

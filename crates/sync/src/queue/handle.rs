@@ -34,6 +34,12 @@ struct Shared<T> {
     aging: Option<Aging<T>>,
 }
 
+/// Beside the type: who tries `Queue::new` is then shown what there is, and not what is private.
+pub(crate) fn queue<T>(line: Line<T>, capacity: usize, aging: Option<Aging<T>>) -> Queue<T> {
+    let list = WaitList::new(State::new(line, capacity));
+    Queue(Core(Arc::new(Shared { list, aging })))
+}
+
 impl<T> Queue<T> {
     /// A queue that holds up to `capacity` items, first in, first out. Who puts more waits.
     ///
@@ -54,11 +60,6 @@ impl<T> Queue<T> {
     /// A queue in another order, or one whose settings come from a configuration.
     pub fn builder() -> Builder<T> {
         Builder::new()
-    }
-
-    pub(crate) fn new(line: Line<T>, capacity: usize, aging: Option<Aging<T>>) -> Self {
-        let list = WaitList::new(State::new(line, capacity));
-        Self(Core(Arc::new(Shared { list, aging })))
     }
 
     /// Puts a value, as soon as there is room for it.
@@ -310,6 +311,9 @@ impl<T> Queue<T> {
 
     /// Lets nothing in or out any more, and gives back what was left, in its order. All who wait for items or room learn that
     /// it is closed; those who wait for room get their values back.
+    ///
+    /// What is in hand is not among it, and its workers go on. One that is to save it calls [`requeue`](Item::requeue), which
+    /// gives it back in [`Closed`].
     ///
     /// It may follow a [`shutdown`](Self::shutdown) that takes too long. A second call gives nothing.
     pub fn shutdown_now(&self) -> Vec<T> {

@@ -10,6 +10,9 @@ use super::{Closed, Queue};
 ///
 /// So `let _ = queue.get().await` is done at once, where `let _item` is done at the end of its block.
 ///
+/// A failure is done, too, unless the item is put back by [`requeue`](Self::requeue). So where work may be tried again, don't
+/// use `?` while you hold one: decide first.
+///
 /// # Examples
 ///
 /// ```
@@ -24,6 +27,52 @@ use super::{Closed, Queue};
 /// assert_eq!((item.len(), queue.stats().in_hand), (1, 1));
 /// drop(item); // done
 /// queue.join().await.unwrap();
+/// # }
+/// ```
+///
+/// A worker that tries again:
+///
+/// ```
+/// use shibuya_sync::queue::{Closed, Queue};
+///
+/// struct Mail {
+///     to: &'static str,
+///     tries: u32,
+/// }
+///
+/// async fn send(mail: &Mail) -> Result<(), &'static str> {
+///     if mail.tries < 3 { Err("come later") } else { Ok(()) }
+/// }
+///
+/// async fn work(mails: Queue<Mail>) -> Vec<Mail> {
+///     let mut unsent = Vec::new();
+///     while let Ok(mut mail) = mails.get().await {
+///         mail.tries += 1;
+///         match send(&mail).await {
+///             Ok(()) => drop(mail), // done
+///             Err(_) if mail.tries < 5 => {
+///                 // The queue refuses it only after a `shutdown_now`.
+///                 if let Err(Closed(mail)) = mail.requeue() {
+///                     unsent.push(mail);
+///                 }
+///             }
+///             Err(error) => {
+///                 eprintln!("{}: {error}", mail.to);
+///                 unsent.push(mail.into_inner()); // done
+///             }
+///         }
+///     }
+///     unsent
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let mails = Queue::bounded(10);
+/// let worker = tokio::spawn(work(mails.clone()));
+/// mails.put(Mail { to: "anna", tries: 0 }).await.unwrap();
+/// mails.join().await.unwrap();
+/// mails.shutdown();
+/// assert!(worker.await.unwrap().is_empty());
 /// # }
 /// ```
 #[must_use = "an item is done when it is dropped"]

@@ -1,8 +1,8 @@
 //! A queue for many producers and many consumers, which knows when its work is done.
 //!
 //! [`Queue`] is one handle, cheap to clone, for all who put and all who take. It is first in, first out, or [last
-//! in, first out](Builder::lifo), or [least first](Builder::priority), or [by levels that
-//! age](Builder::aging). [`get`](Queue::get) gives an [`Item`], which is done when it is dropped, and
+//! in, first out](Builder::lifo), or [least first](Builder::priority), or [by a key](Builder::priority_by_key), or [by levels
+//! that age](Builder::aging). [`get`](Queue::get) gives an [`Item`], which is done when it is dropped, and
 //! [`join`](Queue::join) waits until all that was put is done.
 //!
 //! # Examples

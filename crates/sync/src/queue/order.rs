@@ -2,6 +2,7 @@ use std::cmp::Ordering;
 use std::collections::{BinaryHeap, VecDeque};
 use std::fmt;
 use std::mem;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -18,7 +19,7 @@ enum Items<T> {
     Lifo(Vec<T>),
     /// By rank, which was given when the item came.
     Ranked(BinaryHeap<Ranked<T>>, Count),
-    /// By `T`'s own order, which the box knows.
+    /// By `T`'s own order or that of its keys, which the box knows.
     Least(Box<dyn Heap<T> + Send>),
 }
 
@@ -53,7 +54,19 @@ impl<T> Line<T> {
     where
         T: Ord + Send + 'static,
     {
-        let heap = (BinaryHeap::new(), Count::default());
+        Self::of(Items::Least(Box::new(Least::new())))
+    }
+
+    pub(crate) fn least_key<K, F>(key: F) -> Self
+    where
+        T: Send + 'static,
+        K: Ord,
+        F: Fn(&T) -> K + Send + Sync + 'static,
+    {
+        let heap = LeastKey {
+            items: Least::new(),
+            key: Arc::new(key),
+        };
         Self::of(Items::Least(Box::new(heap)))
     }
 
@@ -94,16 +107,9 @@ impl<T> Line<T> {
         }
     }
 
-    /// All of it, without looking at any.
+    /// All of it, without looking at any, from a queue into which nothing comes any more.
     pub(crate) fn take(&mut self) -> Self {
-        let items = match &mut self.items {
-            Items::Fifo(items) => Items::Fifo(mem::take(items)),
-            Items::Lifo(items) => Items::Lifo(mem::take(items)),
-            Items::Ranked(items, _) => Items::Ranked(mem::take(items), Count::default()),
-            Items::Least(items) => Items::Least(items.take()),
-        };
-        let len = mem::take(&mut self.len);
-        Self { items, len }
+        mem::replace(self, Self::fifo())
     }
 
     /// After a crowd: half of the room, where seven eighths are empty. So each item pays for moving less than one other.
@@ -205,7 +211,6 @@ impl<T> Eq for Ranked<T> {}
 pub(crate) trait Heap<T> {
     fn push(&mut self, value: T);
     fn pop(&mut self) -> Option<T>;
-    fn take(&mut self) -> Box<dyn Heap<T> + Send>;
     fn capacity(&self) -> usize;
     fn shrink_to(&mut self, room: usize);
 }
@@ -245,31 +250,96 @@ impl<T: Ord> PartialEq for Numbered<T> {
 
 impl<T: Ord> Eq for Numbered<T> {}
 
-impl<T: Ord + Send + 'static> Heap<T> for (BinaryHeap<Numbered<T>>, Count) {
+/// By the values themselves.
+struct Least<T> {
+    items: BinaryHeap<Numbered<T>>,
+    count: Count,
+}
+
+impl<T: Ord> Least<T> {
+    fn new() -> Self {
+        Self {
+            items: BinaryHeap::new(),
+            count: Count::default(),
+        }
+    }
+}
+
+impl<T: Ord> Heap<T> for Least<T> {
     fn push(&mut self, value: T) {
-        let number = self.1.next();
-        self.0.push(Numbered { value, number });
+        let number = self.count.next();
+        self.items.push(Numbered { value, number });
     }
 
     fn pop(&mut self) -> Option<T> {
-        self.0.pop().map(|item| item.value)
-    }
-
-    fn take(&mut self) -> Box<dyn Heap<T> + Send> {
-        Box::new(mem::take(self))
+        self.items.pop().map(|item| item.value)
     }
 
     fn capacity(&self) -> usize {
-        self.0.capacity()
+        self.items.capacity()
     }
 
     fn shrink_to(&mut self, room: usize) {
-        self.0.shrink_to(room);
+        self.items.shrink_to(room);
+    }
+}
+
+/// A value that is compared by its key. It is asked for it each time, as `T` for its own order: a key that was made first
+/// could panic before the value is in.
+struct Keyed<T, F> {
+    value: T,
+    key: Arc<F>,
+}
+
+impl<T, K: Ord, F: Fn(&T) -> K> Ord for Keyed<T, F> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (self.key)(&self.value).cmp(&(self.key)(&other.value))
+    }
+}
+
+impl<T, K: Ord, F: Fn(&T) -> K> PartialOrd for Keyed<T, F> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<T, K: Ord, F: Fn(&T) -> K> PartialEq for Keyed<T, F> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<T, K: Ord, F: Fn(&T) -> K> Eq for Keyed<T, F> {}
+
+/// By their keys.
+struct LeastKey<T, F> {
+    items: Least<Keyed<T, F>>,
+    key: Arc<F>,
+}
+
+impl<T, K: Ord, F: Fn(&T) -> K> Heap<T> for LeastKey<T, F> {
+    fn push(&mut self, value: T) {
+        let key = self.key.clone();
+        self.items.push(Keyed { value, key });
+    }
+
+    fn pop(&mut self) -> Option<T> {
+        self.items.pop().map(|item| item.value)
+    }
+
+    fn capacity(&self) -> usize {
+        self.items.capacity()
+    }
+
+    fn shrink_to(&mut self, room: usize) {
+        self.items.shrink_to(room);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+
     use super::*;
 
     fn popped<T>(line: &mut Line<T>) -> Vec<T> {
@@ -284,6 +354,11 @@ mod tests {
         }
         let by_rank = popped(&mut line);
         assert!(by_rank.is_sorted_by_key(|&i| (i % 3, i)), "{by_rank:?}");
+
+        let mut line = Line::least_key(|i| Reverse(i % 3));
+        (0..1000_u64).for_each(|i| line.push(i, 0));
+        let by_key = popped(&mut line);
+        assert!(by_key.is_sorted_by_key(|&i| (Reverse(i % 3), i)));
     }
 
     #[test]
@@ -307,7 +382,13 @@ mod tests {
 
     #[test]
     fn room_is_given_back_after_a_crowd_and_kept_for_the_rest() {
-        let lines = [Line::fifo(), Line::lifo(), Line::ranked(), Line::least()];
+        let lines = [
+            Line::fifo(),
+            Line::lifo(),
+            Line::ranked(),
+            Line::least(),
+            Line::least_key(|i: &i32| -i),
+        ];
         for mut line in lines {
             for i in 0..100_000 {
                 line.push(i, 0);
