@@ -41,14 +41,15 @@ impl fmt::Display for Status {
 
 /// Stands for a request that gives the size of the page.
 async fn fetch(page: &'static str) -> Result<usize, Status> {
-    let time = if page == "/slow" { 500 } else { 5 };
-    sleep(Duration::from_millis(time)).await;
-    match page {
-        "/teapot" => Err(Status("418 I'm a teapot")),
-        "/missing" => Err(Status("404 Not Found")),
+    let (time, answer) = match page {
+        "/slow" => (500, Ok(page.len())),
+        "/teapot" => (5, Err(Status("418 I'm a teapot"))),
+        "/missing" => (20, Err(Status("404 Not Found"))),
         "/broken" => panic!("not a page"),
-        _ => Ok(page.len()),
-    }
+        _ => (5, Ok(page.len())),
+    };
+    sleep(Duration::from_millis(time)).await;
+    answer
 }
 
 /// The first failure stops the others, and comes out when they have stopped. `asyncio.TaskGroup` does the same and raises an
@@ -74,10 +75,7 @@ async fn collect() {
     let group = TaskGroup::builder().name("all").on_error(OnError::Collect);
     let ended = group.run(async |g| {
         g.task("teapot").spawn(fetch("/teapot"));
-        g.task("missing").spawn(async {
-            sleep(Duration::from_millis(20)).await; // the later of the two
-            fetch("/missing").await
-        });
+        g.task("missing").spawn(fetch("/missing"));
         Ok(g.spawn(fetch("/home")).await)
     });
     println!("collect: {}", ended.await.unwrap_err());
@@ -132,8 +130,7 @@ async fn fall_back() {
 /// asyncio has exceptions for both, and where nobody awaits a task its bug is a line in the log.
 async fn panics() {
     let broken = async |g: TaskGroup<Status>| Ok(g.task("broken").spawn(fetch("/broken")).await);
-    let error = TaskGroup::run(broken).await.unwrap_err();
-    println!("panic: {error}");
+    println!("panic: {}", TaskGroup::run(broken).await.unwrap_err());
 
     let resumed = TaskGroup::builder().on_panic(OnPanic::Resume);
     let whoever_awaits = tokio::spawn(resumed.run(broken));
