@@ -187,7 +187,7 @@ impl<E: Send + 'static> TaskGroup<E> {
         TaskBuilder::new(self, name.into(), Location::caller())
     }
 
-    fn unnamed(&self, location: &'static Location<'static>) -> TaskBuilder<'_, E> {
+    pub(crate) fn unnamed(&self, location: &'static Location<'static>) -> TaskBuilder<'_, E> {
         TaskBuilder::new(self, Name::UNNAMED, location)
     }
 

@@ -14,6 +14,7 @@ use tracing::level_filters::LevelFilter;
 
 use crate::child::Child;
 use crate::error::Cause;
+use crate::home::{Anywhere, Home, HomeOf};
 use crate::limit::{Slot, Slots, Slotted, TakeSlot};
 use crate::task::{fate, says};
 use crate::{Name, Task, TaskGroup, TrySpawnError};
@@ -64,13 +65,14 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     }
 
     /// Spawns it; see [`TaskGroup::spawn`].
+    #[track_caller]
     pub fn spawn<T, F>(self, fut: F) -> Task<T, E>
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
         T: Send + 'static,
     {
-        let slots = self.group.core().slots.clone();
-        self.spawn_by(slots.map_or(Turn::Now, Turn::Wait), fut)
+        let turn = self.turn();
+        self.spawn_by(Anywhere, turn, fut)
     }
 
     /// Waits for a free slot and spawns it; see [`TaskGroup::spawn_ready`].
@@ -95,6 +97,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     /// # Errors
     ///
     /// [`TrySpawnError`] with the future.
+    #[track_caller]
     pub fn try_spawn<T, F>(self, fut: F) -> Result<Task<T, E>, TrySpawnError<F>>
     where
         F: Future<Output = Result<T, E>> + Send + 'static,
@@ -114,10 +117,11 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         if !core.enter() {
             return Err(TrySpawnError::Closed(fut));
         }
-        Ok(self.entered(turn, fut))
+        Ok(self.entered(Anywhere, turn, fut))
     }
 
     /// Spawns a closure that blocks; see [`TaskGroup::spawn_blocking`].
+    #[track_caller]
     pub fn spawn_blocking<T, F>(mut self, f: F) -> Task<T, E>
     where
         F: FnOnce(&CancelScope) -> Result<T, E> + Send + 'static,
@@ -152,30 +156,39 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         })
     }
 
-    fn spawn_by<T, F>(self, turn: Turn, fut: F) -> Task<T, E>
+    /// For a task that takes its place in line.
+    pub(crate) fn turn(&self) -> Turn {
+        let slots = self.group.core().slots.clone();
+        slots.map_or(Turn::Now, Turn::Wait)
+    }
+
+    #[track_caller]
+    pub(crate) fn spawn_by<T, F, H>(self, home: H, turn: Turn, fut: F) -> Task<T, E>
     where
-        F: Future<Output = Result<T, E>> + Send + 'static,
-        T: Send + 'static,
+        F: Future<Output = Result<T, E>>,
+        H: HomeOf<F>,
     {
         if !self.group.core().enter() {
             let node = self.into_node();
             node.request("the group is over".into());
             return Task::new(node, None);
         }
-        self.entered(turn, fut)
+        self.entered(home, turn, fut)
     }
 
     /// For a task that [entered](crate::core::Core::enter) the group.
-    fn entered<T, F>(self, turn: Turn, fut: F) -> Task<T, E>
+    #[track_caller]
+    fn entered<T, F, H>(self, home: H, turn: Turn, fut: F) -> Task<T, E>
     where
-        F: Future<Output = Result<T, E>> + Send + 'static,
-        T: Send + 'static,
+        F: Future<Output = Result<T, E>>,
+        H: HomeOf<F>,
     {
         if self.limit == Duration::MAX {
-            self.in_turn(turn, Plain { fut })
+            self.in_turn(home, turn, Plain { fut })
         } else {
             let limit = self.limit;
             self.in_turn(
+                home,
                 turn,
                 Timed {
                     limit,
@@ -186,28 +199,30 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         }
     }
 
-    fn in_turn<T, F>(self, turn: Turn, fut: F) -> Task<T, E>
+    #[track_caller]
+    fn in_turn<T, F, H>(self, home: H, turn: Turn, fut: F) -> Task<T, E>
     where
-        F: Future<Output = Result<T, Cause<E>>> + Send + 'static,
-        T: Send + 'static,
+        F: Future<Output = Result<T, Cause<E>>>,
+        H: Home<Child<F>> + Home<Child<Slotted<F>>>,
     {
         match turn {
-            Turn::Now => self.start(fut),
-            Turn::Wait(slots) => self.start(Slotted::in_line(slots, fut)),
-            Turn::Taken(slot) => self.start(Slotted::with(slot, fut)),
+            Turn::Now => self.start(home, fut),
+            Turn::Wait(slots) => self.start(home, Slotted::in_line(slots, fut)),
+            Turn::Taken(slot) => self.start(home, Slotted::with(slot, fut)),
         }
     }
 
     /// Registers, then spawns. No lock is held: on a runtime that shuts down, Tokio drops the future
     /// within the call.
-    fn start<T, F>(self, fut: F) -> Task<T, E>
+    #[track_caller]
+    fn start<T, F, H>(self, home: H, fut: F) -> Task<T, E>
     where
-        F: Future<Output = Result<T, Cause<E>>> + Send + 'static,
-        T: Send + 'static,
+        F: Future<Output = Result<T, Cause<E>>>,
+        H: Home<Child<F>>,
     {
         let (group, is_blocking) = (self.group, self.is_blocking);
         let node = self.into_node();
-        let handle = group.core().runtime.spawn(Child::new(node.clone(), fut));
+        let handle = home.spawn(&group.core().runtime, Child::new(node.clone(), fut));
         let abort = (!is_blocking).then(|| handle.abort_handle());
         group.core().roster.keep(&node, abort);
         Task::new(node, Some(handle))
@@ -245,7 +260,7 @@ fn span(task: &Label) -> Option<Box<Span>> {
 }
 
 /// When a task may start.
-enum Turn {
+pub(crate) enum Turn {
     Now,
     /// Once it has a slot.
     Wait(Arc<Slots>),
@@ -255,7 +270,7 @@ enum Turn {
 
 pin_project! {
     /// A task's future as it is, which adds nothing to its size.
-    struct Plain<F> {
+    pub(crate) struct Plain<F> {
         #[pin]
         fut: F,
     }
@@ -271,7 +286,7 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for Plain<F> {
 
 pin_project! {
     /// A task's future with a timeout that begins with its first poll, not in the line for a slot.
-    struct Timed<F> {
+    pub(crate) struct Timed<F> {
         limit: Duration,
         fut: Option<F>,
         #[pin]
@@ -319,7 +334,7 @@ where
             .task
             .take()
             .expect("`SpawnReady` polled after it was done");
-        Poll::Ready(task.spawn_by(turn, fut))
+        Poll::Ready(task.spawn_by(Anywhere, turn, fut))
     }
 }
 

@@ -17,6 +17,7 @@ assert_impl_all!(Builder<SendOnly>: Send, Sync, Unpin);
 assert_impl_all!(TaskBuilder<'static, SendOnly>: Send, Sync, Unpin);
 assert_impl_all!(Task<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(TaskOutcome<'static, SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_not_impl_any!(Task<std::rc::Rc<()>, SendOnly>: Send, Sync); // the value of a local task
 assert_impl_all!(SpawnReady<'static, SendOnly, SendOnly>: Send, Unpin);
 assert_impl_all!(Gather<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(TryGather<SendOnly, SendOnly>: Send, Unpin, Debug);

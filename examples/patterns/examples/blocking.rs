@@ -1,0 +1,142 @@
+//! # Blocking: what stops a runtime, and where such work belongs
+//!
+//! What a blocking call does to the tasks beside it, blocking work on a thread that is told when to stop, computing on all cores,
+//! and computing in a task that lets others have their turn.
+//!
+//! `cargo run -p patterns --example blocking` prints:
+//!
+//! ```text
+//! while a task awaits, the others go on: true
+//! while a task blocks, the others go on: false
+//! while a thread blocks, the others go on: true
+//! told to stop: deadline passed, and … of 1000000 files were read
+//! primes below 200000: 17984
+//! sum: 499999500000, and the others went on: true
+//! ```
+
+use std::cell::Cell;
+use std::thread;
+use std::time::Duration;
+
+use shibuya_taskgroup::{CancelScope, TaskGroup};
+use tokio::task::yield_now;
+use tokio::time::sleep;
+
+const fn ms(n: u64) -> Duration {
+    Duration::from_millis(n)
+}
+
+/// Counts its turns, beside `work` and on the same thread; gives whether it had any while `work` ran.
+async fn others_go_on<T>(work: impl Future<Output = T>) -> (T, bool) {
+    let turns = Cell::new(0);
+    let beside = async {
+        loop {
+            turns.set(turns.get() + 1);
+            sleep(ms(1)).await;
+        }
+    };
+    tokio::select! {
+        biased; // `beside` has its first turn before the work begins
+        () = beside => unreachable!("it counts for ever"),
+        value = work => (value, turns.get() > 1),
+    }
+}
+
+/// A runtime changes tasks at an `await` and nowhere else. asyncio is the same: `time.sleep` in a coroutine stops the loop.
+async fn what_blocks() {
+    let ((), go_on) = others_go_on(sleep(ms(50))).await;
+    println!("while a task awaits, the others go on: {go_on}");
+
+    // The same with `std::fs`, a `std::sync::Mutex` that is held for long, and any loop that computes.
+    let ((), go_on) = others_go_on(async { thread::sleep(ms(50)) }).await;
+    println!("while a task blocks, the others go on: {go_on}");
+
+    // `await asyncio.to_thread(time.sleep, 0.05)`
+    let on_a_thread =
+        TaskGroup::<()>::run(async |g| Ok(g.spawn_blocking(|_| Ok(thread::sleep(ms(50)))).await));
+    let (ended, go_on) = others_go_on(on_a_thread).await;
+    ended.unwrap();
+    println!("while a thread blocks, the others go on: {go_on}");
+}
+
+/// Nobody can drop what runs on a thread, so the group waits for it. It is given a scope to look at now and then; a thread of
+/// `asyncio.to_thread` gets nothing, and goes on after its caller was cancelled.
+async fn a_thread_that_stops() {
+    const FILES: usize = 1_000_000;
+
+    fn read_all(scope: &CancelScope) -> Result<(), String> {
+        for read in 0..FILES {
+            if let Err(cancelled) = scope.check() {
+                return Err(format!(
+                    "{}, and {read} of {FILES} files were read",
+                    cancelled.reason()
+                ));
+            }
+            thread::sleep(ms(1)); // stands for the work
+        }
+        Ok(())
+    }
+
+    let group = TaskGroup::builder().timeout(ms(20));
+    let ended = group
+        .run(async |g| Ok(g.spawn_blocking(read_all).await))
+        .await;
+    for why in ended.unwrap_err().errors() {
+        println!("told to stop: {why}");
+    }
+}
+
+/// As many threads as there are cores, each with a part. asyncio would need processes for that: its threads take turns.
+async fn on_all_cores() {
+    const BELOW: u64 = 200_000;
+    const PARTS: u64 = 16;
+
+    fn is_prime(n: u64) -> bool {
+        n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
+    }
+
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let group = TaskGroup::<shibuya_taskgroup::Cancelled>::builder().limit(cores);
+    let primes = group.run(async |g| {
+        let count = |part: u64| {
+            g.spawn_blocking(move |scope| {
+                scope.check()?; // between two parts is often enough
+                let (from, to) = (part * BELOW / PARTS, (part + 1) * BELOW / PARTS);
+                Ok((from..to).filter(|n| is_prime(*n)).count())
+            })
+        };
+        let parts: Vec<_> = (0..PARTS).map(count).collect();
+        let mut primes = 0;
+        for part in parts {
+            primes += part.await;
+        }
+        Ok(primes)
+    });
+    println!("primes below {BELOW}: {}", primes.await.unwrap());
+}
+
+/// A little computing may stay in its task, with an `await` every so often: `await asyncio.sleep(0)`. As a rule of thumb a turn
+/// should not take longer than some hundred microseconds.
+async fn in_turns() {
+    let adds = async {
+        let mut sum = 0u64;
+        for n in 0..1_000_000 {
+            sum += n;
+            if n % 10_000 == 0 {
+                thread::sleep(Duration::from_micros(100)); // stands for more of it
+                yield_now().await;
+            }
+        }
+        sum
+    };
+    let (sum, went_on) = others_go_on(adds).await;
+    println!("sum: {sum}, and the others went on: {went_on}");
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() {
+    what_blocks().await;
+    a_thread_that_stops().await;
+    on_all_cores().await;
+    in_turns().await;
+}
