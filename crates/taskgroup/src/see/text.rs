@@ -7,6 +7,9 @@ use super::snapshot::{Kind, State, TaskInfo, TreeSnapshot};
 /// So many neighbours are printed one by one; the others are summed up.
 const SHOWN: usize = 10;
 
+/// So many levels are drawn. Deeper ones are told by their number, as a line longer than a screen tells nobody anything.
+const DRAWN: usize = 40;
+
 /// A line of the print.
 enum Line<'a> {
     Entry(&'a TaskInfo),
@@ -92,7 +95,12 @@ impl fmt::Display for TreeSnapshot {
         let mut bars: Vec<&str> = Vec::new();
         for (line, is_last) in lines.iter().zip(is_last) {
             bars.truncate(line.depth().saturating_sub(1));
-            bars.iter().try_for_each(|bar| f.write_str(bar))?;
+            bars.iter()
+                .take(DRAWN)
+                .try_for_each(|bar| f.write_str(bar))?;
+            if bars.len() > DRAWN {
+                write!(f, "({} deep) ", line.depth() + 1)?;
+            }
             if line.depth() > 0 {
                 f.write_str(if is_last { "└─ " } else { "├─ " })?;
                 bars.push(if is_last { "   " } else { "│  " });
