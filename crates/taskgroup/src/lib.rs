@@ -6,6 +6,7 @@ mod builder;
 mod child;
 mod core;
 mod error;
+mod every;
 mod failures;
 mod gather;
 mod group;
@@ -21,6 +22,7 @@ mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
+pub use every::{Every, Missed, RunEvery, RunUntil, every};
 pub use gather::{Gather, TryGather, gather, try_gather};
 pub use group::TaskGroup;
 pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};

@@ -26,6 +26,12 @@ assert_impl_all!(Ordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(MapConcurrent<std::ops::Range<u8>, fn()>: Send, Sync, Unpin, Debug);
 assert_impl_all!(Run<(), String, fn(), std::future::Ready<()>>: Send);
 assert_not_impl_any!(Run<(), String, fn(), std::future::Ready<()>>: Unpin);
+assert_impl_all!(Every: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(Missed: Send, Sync, Unpin, Copy, Debug);
+assert_impl_all!(RunEvery<fn(), SendOnly>: Send, Debug);
+assert_not_impl_any!(RunEvery<fn(), std::future::Ready<()>>: Unpin);
+assert_impl_all!(RunUntil<fn(), SendOnly>: Send, Debug);
+assert_not_impl_any!(RunUntil<fn(), std::future::Ready<()>>: Unpin);
 
 assert_impl_all!(GroupError<String>: Error, Send, Sync, Unpin);
 assert_impl_all!(GroupError<GroupError<String>>: Error, Send, Sync);
