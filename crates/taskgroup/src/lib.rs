@@ -5,6 +5,7 @@
 mod builder;
 mod child;
 mod core;
+pub mod deadline_scheduler;
 mod error;
 mod every;
 mod failures;
@@ -21,6 +22,7 @@ mod spawn;
 mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
+pub use deadline_scheduler::{DeadlineScheduler, Job};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
 pub use every::{Every, Missed, RunEvery, RunUntil, every};
 pub use gather::{Gather, TryGather, gather, try_gather};
