@@ -16,6 +16,9 @@ mod live;
 mod map;
 mod outcome;
 mod panic;
+#[cfg(feature = "process")]
+#[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+pub mod process;
 mod roster;
 mod run;
 mod spawn;
@@ -30,6 +33,9 @@ pub use group::TaskGroup;
 pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
 pub use outcome::Outcome;
 pub use panic::Panic;
+#[cfg(feature = "process")]
+#[cfg_attr(docsrs, doc(cfg(feature = "process")))]
+pub use process::{Process, ProcessError, process};
 pub use run::Run;
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,

@@ -41,6 +41,17 @@ assert_not_impl_any!(RunEvery<fn(), std::future::Ready<()>>: Unpin);
 assert_impl_all!(RunUntil<fn(), SendOnly>: Send, Debug);
 assert_not_impl_any!(RunUntil<fn(), std::future::Ready<()>>: Unpin);
 
+#[cfg(feature = "process")]
+mod processes {
+    use super::*;
+
+    assert_impl_all!(Process: Send, Sync, Unpin, Debug);
+    assert_impl_all!(process::RunProcess: Send, Unpin, Debug);
+    assert_impl_all!(process::ProcessOutput: Send, Unpin, Debug);
+    assert_impl_all!(process::Output: Send, Sync, Unpin, Clone, Debug);
+    assert_impl_all!(ProcessError: Error, Send, Sync, Unpin);
+}
+
 assert_impl_all!(GroupError<String>: Error, Send, Sync, Unpin);
 assert_impl_all!(GroupError<GroupError<String>>: Error, Send, Sync);
 assert_not_impl_any!(GroupError<Cell<()>>: Sync);
