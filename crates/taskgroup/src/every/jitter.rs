@@ -20,7 +20,7 @@ impl Jitter {
         // A product with a fraction of 32 bits, so that no limit is out of range.
         let limit = self.limit;
         let fraction = self.random() >> 32;
-        let nanos = limit.as_nanos() * u128::from(fraction) >> 32;
+        let nanos = (limit.as_nanos() * u128::from(fraction)) >> 32;
         let whole = nanos / 1_000_000_000;
         Duration::new(whole as u64, (nanos % 1_000_000_000) as u32)
     }
