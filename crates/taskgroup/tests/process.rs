@@ -56,14 +56,25 @@ impl Family {
         self.members().len()
     }
 
-    /// Only one is left, and that has become another program.
-    fn has_become(&self, program: &str) -> bool {
+    /// How many of them are `sleep` by now. A shell that has forked is still a shell, with its traps,
+    /// and what it is told then may be lost on what it becomes.
+    fn sleepers(&self) -> usize {
         let command = |dir: &PathBuf| fs::read(dir.join("cmdline")).unwrap_or_default();
-        matches!(&self.members()[..], [one] if command(one).starts_with(program.as_bytes()))
+        let members = self.members();
+        let sleepers = members
+            .iter()
+            .filter(|dir| command(dir).starts_with(b"sleep\0"));
+        sleepers.count()
     }
 
-    async fn are(&self, count: usize) {
-        while self.living() != count {
+    async fn sleep(&self, count: usize) {
+        while self.sleepers() != count {
+            yield_now().await;
+        }
+    }
+
+    async fn are_gone(&self) {
+        while self.living() != 0 {
             yield_now().await;
         }
     }
@@ -156,24 +167,24 @@ async fn what_it_leaves_running_is_killed() {
             .run()
             .await;
         assert!(status.unwrap().success());
-        family.are(0).await;
+        family.are_gone().await;
         // They hold the pipe, too.
         let output = process(family.sh("sleep 1000 & echo done"))
             .output()
             .await
             .unwrap();
         assert_eq!(text(&output.stdout), "done\n");
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
 
-/// Runs a script in a scope with a long grace, and cancels it once so many of its processes live.
+/// Runs a script in a scope with a long grace, and cancels it once so many of its processes sleep.
 async fn cancelled_at(family: &Family, script: &str, count: usize, grace: Duration) -> Output {
     let scope = CancelScope::builder().grace(HOUR).build();
     let run = process(family.sh(script)).grace(grace).output();
     let (output, ()) = tokio::join!(scope.run(run), async {
-        family.are(count).await;
+        family.sleep(count).await;
         scope.cancel(Reason::Shutdown);
     });
     output.unwrap().unwrap()
@@ -184,9 +195,9 @@ async fn a_cancelled_scope_ends_all_of_the_tree() {
     no_hang(async {
         let family = Family::new();
         let script = "sh -c 'sleep 1000 & sleep 1000 & wait' & sleep 1000 & wait";
-        let output = cancelled_at(&family, script, 5, HOUR).await;
+        let output = cancelled_at(&family, script, 3, HOUR).await;
         assert_eq!(output.status.signal(), TERM);
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -196,12 +207,12 @@ async fn it_has_its_grace_to_say_goodbye() {
     no_hang(async {
         let family = Family::new();
         let script = "trap 'echo bye; exit 7' TERM; sleep 1000 & wait";
-        let output = cancelled_at(&family, script, 2, HOUR).await;
+        let output = cancelled_at(&family, script, 1, HOUR).await;
         assert_eq!(
             (text(&output.stdout), output.status.code()),
             ("bye\n", Some(7))
         );
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -214,22 +225,20 @@ async fn the_others_of_the_tree_have_their_grace_too() {
         let dir = std::env::temp_dir().join(family.0.replace('=', "-"));
         fs::create_dir(&dir).unwrap();
         let dir = dir.display();
-        let inner = format!("trap \"sleep 0.05; echo bye > {dir}/said; exit\" TERM; : > {dir}/set; sleep 1000 & wait");
+        let inner =
+            format!("trap \"sleep 0.05; echo bye > {dir}/said; exit\" TERM; sleep 1000 & wait");
         let script = format!("sh -c '{inner}'; exit 0");
         let scope = CancelScope::builder().grace(HOUR).build();
         let run = process(family.sh(&script)).grace(HOUR).run();
         let (status, ()) = tokio::join!(scope.run(run), async {
-            while !fs::exists(format!("{dir}/set")).unwrap() {
-                yield_now().await;
-            }
-            family.are(3).await;
+            family.sleep(1).await;
             scope.cancel(Reason::Shutdown);
         });
         assert_eq!(status.unwrap().unwrap().signal(), TERM);
         let said = fs::read_to_string(format!("{dir}/said"));
         fs::remove_dir_all(dir.to_string()).unwrap();
         assert_eq!(said.unwrap(), "bye\n", "killed before it could say it");
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -239,12 +248,12 @@ async fn what_ignores_the_signal_is_killed_when_the_grace_is_over() {
     no_hang(async {
         let family = Family::new();
         let script = "trap '' TERM; echo deaf; sleep 1000; sleep 1000";
-        let output = cancelled_at(&family, script, 2, ms(30)).await;
+        let output = cancelled_at(&family, script, 1, ms(30)).await;
         assert_eq!(
             (output.status.signal(), text(&output.stdout)),
             (KILL, "deaf\n")
         );
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -255,9 +264,9 @@ async fn a_deaf_grandchild_is_killed_when_the_grace_is_over() {
     no_hang(async {
         let family = Family::new();
         let script = "(trap '' TERM; sleep 1000; sleep 1000); exit 0";
-        let output = cancelled_at(&family, script, 3, ms(30)).await;
+        let output = cancelled_at(&family, script, 1, ms(30)).await;
         assert_eq!(output.status.signal(), TERM);
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -270,7 +279,7 @@ async fn a_timeout_kills_the_tree_at_once() {
             .grace(HOUR)
             .run();
         assert!(timeout(ms(20), run).await.is_err());
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -282,14 +291,14 @@ async fn a_failing_sibling_takes_it_along() {
         let failed = TaskGroup::run(async |g| {
             let sleeper = process(family.sh("sleep 1000 & wait")).run();
             g.spawn(async { sleeper.await.map_err(|error| error.to_string()) });
-            family.are(2).await;
+            family.sleep(1).await;
             Err::<(), _>("enough".to_owned())
         });
         assert_eq!(
             failed.await.unwrap_err().into_first_error().unwrap(),
             "enough"
         );
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -301,11 +310,11 @@ async fn a_dropped_process_is_killed_and_reaped() {
         let mut run =
             Box::pin(process(family.sh("trap '' TERM; sleep 1000 & sleep 1000 & wait")).run());
         assert!(poll_once(run.as_mut()).await.is_pending());
-        family.are(3).await;
+        family.sleep(2).await;
         // Those of other tests among them end as well.
         let before = children();
         drop(run);
-        family.are(0).await;
+        family.are_gone().await;
         while before.iter().any(|id| children().contains(id)) {
             yield_now().await;
         }
@@ -318,7 +327,7 @@ fn a_runtime_that_shuts_down_kills_it() {
     let family = Family::new();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.spawn(process(family.sh("trap '' TERM; sleep 1000 & sleep 1000 & wait")).run());
-    while family.living() != 3 {
+    while family.sleepers() != 2 {
         std::thread::yield_now();
     }
     drop(runtime);
@@ -347,7 +356,7 @@ async fn a_daemon_that_keeps_the_pipe_holds_up_nobody_for_ever() {
         let scope = CancelScope::builder().grace(HOUR).build();
         let run = process(family.sh(&script)).grace(ms(10)).output();
         let (output, ()) = tokio::join!(scope.run(run), async {
-            while !family.has_become("sleep") {
+            while family.living() != 1 || family.sleepers() != 1 {
                 yield_now().await;
             }
             scope.cancel(Reason::Shutdown);
@@ -357,7 +366,7 @@ async fn a_daemon_that_keeps_the_pipe_holds_up_nobody_for_ever() {
         let daemon = text(&output.stdout).trim();
         let kill = Command::new("kill").args(["-9", daemon]).status();
         assert!(kill.await.unwrap().success());
-        family.are(0).await;
+        family.are_gone().await;
     })
     .await;
 }
@@ -384,7 +393,7 @@ async fn it_can_be_dropped_at_every_poll() {
                         ("a\nc\n", "b\n")
                     );
                 }
-                family.are(0).await;
+                family.are_gone().await;
             },
         )
         .await;
@@ -402,7 +411,7 @@ async fn it_can_be_dropped_at_every_poll() {
                 let marked = Family(family.0.clone());
                 let run = async move {
                     let (status, ()) = tokio::join!(scope.run(run), async {
-                        marked.are(3).await;
+                        marked.sleep(1).await;
                         stop.cancel(Reason::Shutdown);
                     });
                     status.unwrap().unwrap()
@@ -413,7 +422,7 @@ async fn it_can_be_dropped_at_every_poll() {
                 if let Ending::Completed(status) = ending {
                     assert_eq!(status.signal(), TERM);
                 }
-                family.are(0).await;
+                family.are_gone().await;
             },
         )
         .await;
