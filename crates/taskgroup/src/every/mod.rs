@@ -32,25 +32,18 @@ use self::turns::Loop;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let beats = TaskGroup::<std::io::Error>::builder()
-///     .grace(Duration::from_millis(500))
-///     .run(async |g| {
-///         let mut beats = 0;
-///         every(Duration::from_millis(5))
-///             .run(|| {
-///                 beats += 1;
-///                 let enough = beats == 3;
-///                 let g = g.clone();
-///                 async move {
-///                     if enough {
-///                         g.cancel(Reason::Requested); // from anywhere
-///                     }
-///                     Ok(())
-///                 }
-///             })
-///             .await?;
-///         Ok(beats)
+/// let beats = TaskGroup::builder().grace(Duration::from_millis(500)).run(async |g| {
+///     let mut beats = 0;
+///     let heart = every(Duration::from_millis(5)).run(|| {
+///         beats += 1;
+///         if beats == 3 {
+///             g.cancel(Reason::Requested); // from anywhere
+///         }
+///         async { Ok::<_, std::io::Error>(()) }
 ///     });
+///     heart.await?; // ends well, as it was told to
+///     Ok(beats)
+/// });
 /// assert_eq!(beats.await.unwrap(), 3);
 /// # }
 /// ```
