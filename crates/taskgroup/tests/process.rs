@@ -59,12 +59,12 @@ impl Family {
     /// How many of them are `sleep` by now. A shell that has forked is still a shell, with its traps,
     /// and what it is told then may be lost on what it becomes.
     fn sleepers(&self) -> usize {
-        let command = |dir: &PathBuf| fs::read(dir.join("cmdline")).unwrap_or_default();
-        let members = self.members();
-        let sleepers = members
-            .iter()
-            .filter(|dir| command(dir).starts_with(b"sleep\0"));
-        sleepers.count()
+        self.members().iter().filter(is_sleeper).count()
+    }
+
+    /// In one look, since the one that was alone before may be gone at the next.
+    fn is_one_sleeper(&self) -> bool {
+        matches!(&self.members()[..], [one] if is_sleeper(&one))
     }
 
     async fn sleep(&self, count: usize) {
@@ -78,6 +78,11 @@ impl Family {
             yield_now().await;
         }
     }
+}
+
+fn is_sleeper(dir: &&PathBuf) -> bool {
+    let command = fs::read(dir.join("cmdline")).unwrap_or_default();
+    command.starts_with(b"sleep\0")
 }
 
 /// The children of this program, dead ones that are not reaped included.
@@ -356,7 +361,7 @@ async fn a_daemon_that_keeps_the_pipe_holds_up_nobody_for_ever() {
         let scope = CancelScope::builder().grace(HOUR).build();
         let run = process(family.sh(&script)).grace(ms(10)).output();
         let (output, ()) = tokio::join!(scope.run(run), async {
-            while family.living() != 1 || family.sleepers() != 1 {
+            while !family.is_one_sleeper() {
                 yield_now().await;
             }
             scope.cancel(Reason::Shutdown);

@@ -32,7 +32,8 @@ use self::turns::Loop;
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() {
-/// let beats = TaskGroup::builder().grace(Duration::from_millis(500)).run(async |g| {
+/// let group = TaskGroup::<std::io::Error>::builder().grace(Duration::from_millis(500));
+/// let beats = group.run(async |g| {
 ///     let mut beats = 0;
 ///     let heart = every(Duration::from_millis(5)).run(|| {
 ///         beats += 1;
