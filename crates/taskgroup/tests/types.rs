@@ -27,6 +27,31 @@ assert_impl_all!(Ordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(MapConcurrent<std::ops::Range<u8>, fn()>: Send, Sync, Unpin, Debug);
 assert_impl_all!(Run<(), String, fn(), std::future::Ready<()>>: Send);
 assert_not_impl_any!(Run<(), String, fn(), std::future::Ready<()>>: Unpin);
+assert_impl_all!(DeadlineScheduler: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(Job<SendOnly>: Send, Debug);
+assert_impl_all!(deadline_scheduler::RunJobs<SendOnly, SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(deadline_scheduler::Report<(), String, SendOnly>: Send, Debug);
+assert_impl_all!(deadline_scheduler::Skipped<SendOnly>: Send, Debug);
+assert_impl_all!(deadline_scheduler::SkipReason: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(deadline_scheduler::Done<()>: Send, Sync, Unpin, Debug);
+assert_impl_all!(deadline_scheduler::Cut: Send, Sync, Unpin, Debug);
+assert_impl_all!(Every: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(Missed: Send, Sync, Unpin, Copy, Debug);
+assert_impl_all!(RunEvery<fn(), SendOnly>: Send, Debug);
+assert_not_impl_any!(RunEvery<fn(), std::future::Ready<()>>: Unpin);
+assert_impl_all!(RunUntil<fn(), SendOnly>: Send, Debug);
+assert_not_impl_any!(RunUntil<fn(), std::future::Ready<()>>: Unpin);
+
+#[cfg(feature = "process")]
+mod processes {
+    use super::*;
+
+    assert_impl_all!(Process: Send, Sync, Unpin, Debug);
+    assert_impl_all!(process::RunProcess: Send, Unpin, Debug);
+    assert_impl_all!(process::ProcessOutput: Send, Unpin, Debug);
+    assert_impl_all!(process::Output: Send, Sync, Unpin, Clone, Debug);
+    assert_impl_all!(ProcessError: Error, Send, Sync, Unpin);
+}
 
 assert_impl_all!(GroupError<String>: Error, Send, Sync, Unpin);
 assert_impl_all!(GroupError<GroupError<String>>: Error, Send, Sync);

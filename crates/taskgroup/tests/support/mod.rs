@@ -76,3 +76,22 @@ pub(crate) async fn no_hang<F: Future>(fut: F) -> F::Output {
     drop(done);
     output
 }
+
+/// What `f` panics with; fails unless it panics at the line of this call.
+#[track_caller]
+pub(crate) fn panics_here<R>(f: impl FnOnce() -> R) -> String {
+    let caller = std::panic::Location::caller();
+    let (seen, places) = std::sync::mpsc::channel();
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        let place = info.location().map(|at| (at.file().to_owned(), at.line()));
+        let _ = seen.send(place);
+    }));
+    let message = panic_message(f);
+    std::panic::set_hook(hook);
+    // Others may panic meanwhile.
+    let here = Some((caller.file().to_owned(), caller.line()));
+    let places: Vec<_> = places.try_iter().collect();
+    assert!(places.contains(&here), "{places:?}");
+    message
+}
