@@ -7,6 +7,7 @@ mod child;
 mod core;
 mod error;
 mod failures;
+mod fan;
 mod gather;
 mod group;
 mod limit;
@@ -21,9 +22,13 @@ mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
+pub use fan::fan_out_fan_in;
 pub use gather::{Gather, TryGather, gather, try_gather};
 pub use group::TaskGroup;
-pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
+pub use map::{
+    Collect, ForEachConcurrent, MapConcurrent, Ordered, Unordered, for_each_concurrent,
+    map_concurrent,
+};
 pub use outcome::Outcome;
 pub use panic::Panic;
 pub use run::Run;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
-    GroupError, MapConcurrent, OnError, Ordered, Outcome, Task, TaskGroup, Unordered, gather,
-    map_concurrent, try_gather,
+    GroupError, MapConcurrent, OnError, Ordered, Outcome, Task, TaskGroup, Unordered,
+    fan_out_fan_in, for_each_concurrent, gather, map_concurrent, try_gather,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
 use tokio::sync::{Mutex, oneshot};
@@ -411,6 +411,51 @@ async fn a_map_that_fails() {
             }
             all_gone(&probes).await;
         },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn a_loop() {
+    let report = cancel_at_every_poll(
+        "for_each_concurrent",
+        async || {
+            let probes = Probes::new();
+            let items: Vec<_> = (0..6).map(|i| probes.probe(i)).collect();
+            let all = for_each_concurrent(items, 2, async |probe| {
+                yields(*probe % 3).await;
+                Ok::<_, ()>(_ = probe.deliver())
+            });
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(result) = ending {
+                result.unwrap();
+                assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5]);
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn a_fan() {
+    let report = cancel_at_every_poll(
+        "fan_out_fan_in",
+        async || {
+            let probes = Probes::new();
+            let items: Vec<_> = (0..6).map(|i| probes.probe(i)).collect();
+            let merged = fan_out_fan_in(items, 2, async |probe: Probe<usize>| {
+                yields(*probe % 3).await;
+                Ok::<_, ()>(probe)
+            });
+            let stream = Arc::new(Mutex::new(merged));
+            ((probes, stream.clone()), take_three(stream))
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
     )
     .await;
     waited(&report);

@@ -21,6 +21,7 @@ assert_impl_all!(SpawnReady<'static, SendOnly, SendOnly>: Send, Unpin);
 assert_impl_all!(Gather<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(TryGather<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Collect<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(ForEachConcurrent<SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Unordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Ordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(MapConcurrent<std::ops::Range<u8>, fn()>: Send, Sync, Unpin, Debug);

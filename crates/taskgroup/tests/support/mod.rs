@@ -76,3 +76,23 @@ pub(crate) async fn no_hang<F: Future>(fut: F) -> F::Output {
     drop(done);
     output
 }
+
+/// What `f` panics with, and where.
+pub(crate) fn panic_site<R>(f: impl FnOnce() -> R) -> (String, (String, u32)) {
+    use std::cell::RefCell;
+    use std::sync::Once;
+
+    type Site = Option<(String, u32)>;
+    thread_local!(static SITE: RefCell<Site> = const { RefCell::new(None) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let outer = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let site = info.location().map(|at| (at.file().to_owned(), at.line()));
+            SITE.set(site);
+            outer(info);
+        }));
+    });
+    let message = panic_message(f);
+    (message, SITE.take().expect("a panic has a place"))
+}
