@@ -10,10 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 
 use shibuya_taskgroup::{
-    CancelScope, Cause, Reason, cancelled, fan_out_fan_in, for_each_concurrent,
+    CancelScope, Cause, Reason, TaskGroup, cancelled, fan_out_fan_in, for_each_concurrent,
 };
 use shibuya_testkit::Probes;
 use support::{HOUR, ms, on_threads, panic_site, poll_once};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
@@ -204,4 +205,35 @@ async fn a_fan_that_fails_says_so_by_its_own_name() {
         ("fan_out_fan_in".into(), "item 3".into())
     );
     assert!(merged.next().await.is_none());
+}
+
+/// On a blocking thread nobody drops who waits: it must not take what was cut off for the whole.
+#[test]
+fn what_was_cut_off_does_not_look_complete() {
+    on_threads(async {
+        let (begun, has_begun) = oneshot::channel();
+        let begun = Arc::new(Mutex::new(Some(begun)));
+        TaskGroup::<()>::run(async |g| {
+            let handle = Handle::current();
+            g.spawn_blocking(move |_| {
+                let stuck = move |_| {
+                    let begun = begun.lock().unwrap().take();
+                    async move {
+                        begun.into_iter().for_each(|begun| begun.send(()).unwrap());
+                        std::future::pending::<Result<(), ()>>().await
+                    }
+                };
+                let each = handle.block_on(for_each_concurrent(0..5, 2, stuck.clone()));
+                assert!(each.unwrap_err().is_cancelled());
+                let next = handle.block_on(fan_out_fan_in(0..5, 2, stuck).next());
+                assert!(next.unwrap().unwrap_err().is_cancelled());
+                Ok(())
+            });
+            has_begun.await.unwrap();
+            g.cancel(Reason::Requested);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
 }

@@ -70,7 +70,7 @@ where
     let run = TaskGroup::builder()
         .name("for_each_concurrent")
         .run(async move |g| {
-            for worker in 0..workers {
+            let spawn = |worker| {
                 let crew = shared.clone();
                 TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
                     let mut worker = crew.worker(worker);
@@ -78,7 +78,12 @@ where
                         (crew.f)(item).await?;
                     }
                     Ok(())
-                });
+                })
+            };
+            let tasks: Vec<_> = (0..workers).map(spawn).collect();
+            // Else one that is cancelled, where nobody can drop it, looked like one that is done.
+            for task in tasks {
+                task.await;
             }
             Ok(())
         });
