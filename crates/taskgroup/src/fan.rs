@@ -12,6 +12,8 @@ use crate::map::map_concurrent;
 /// values in the order of the input, and as an `ordered` stream it makes the quick ones wait for a slow
 /// one. Here nothing waits for anything but the consumer.
 ///
+/// Several steps, each with workers of its own, are a [`pipeline`](crate::pipeline()).
+///
 /// # Cancel safety
 ///
 /// As safe as the stream, [`Unordered`].

@@ -15,6 +15,7 @@ mod live;
 mod map;
 mod outcome;
 mod panic;
+mod pipeline;
 mod roster;
 mod run;
 mod spawn;
@@ -31,6 +32,10 @@ pub use map::{
 };
 pub use outcome::Outcome;
 pub use panic::Panic;
+pub use pipeline::{
+    Pipeline, PipelineForEach, PipelineMonitor, PipelineRun, PipelineStream, StageStats, pipeline,
+    pipeline_stream,
+};
 pub use run::Run;
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
-    GroupError, MapConcurrent, OnError, Ordered, Outcome, Task, TaskGroup, Unordered,
-    fan_out_fan_in, for_each_concurrent, gather, map_concurrent, try_gather,
+    GroupError, MapConcurrent, OnError, Ordered, Outcome, Pipeline, PipelineStream, Task,
+    TaskGroup, Unordered, fan_out_fan_in, for_each_concurrent, gather, map_concurrent, pipeline,
+    try_gather,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
 use tokio::sync::{Mutex, oneshot};
@@ -481,6 +482,106 @@ async fn take_the_rest<S: Stream<Item = Values> + Unpin>(probes: Probes, stream:
     }
     assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5], "a value was lost");
     probes.assert_all_dropped();
+}
+
+/// Two stages that give back what they are given, after some turns.
+fn line(probes: &Probes) -> Pipeline<Probe<usize>, ()> {
+    let items: Vec<_> = (0..6).map(|i| probes.probe(i)).collect();
+    pipeline(items)
+        .stage("first", 2, 1, async |probe: Probe<usize>| {
+            yields(*probe % 3).await;
+            Ok(probe)
+        })
+        .stage("second", 1, 1, async |probe| Ok(probe))
+}
+
+#[tokio::test]
+async fn a_pipeline() {
+    let report = cancel_at_every_poll(
+        "Pipeline::run",
+        async || {
+            let probes = Probes::new();
+            let all = line(&probes).run();
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(values) = ending {
+                let values = values.unwrap().into_iter().map(Probe::deliver);
+                assert_eq!(values.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "Pipeline::for_each",
+        async || {
+            let probes = Probes::new();
+            let all = line(&probes).for_each(async |probe| {
+                yields(1).await;
+                Ok(_ = probe.deliver())
+            });
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(result) = ending {
+                result.unwrap();
+                assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5]);
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn a_pipeline_that_is_streamed() {
+    let report = cancel_at_every_poll(
+        "Pipeline::stream",
+        async || {
+            let probes = Probes::new();
+            let stream = Arc::new(Mutex::new(line(&probes).stream()));
+            ((probes, stream.clone()), take_three(stream))
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "PipelineStream::next",
+        async || {
+            let probes = Probes::new();
+            let stream = Arc::new(Mutex::new(line(&probes).stream()));
+            let taking = stream.clone();
+            let three = async move {
+                for _ in 0..3 {
+                    let value = PipelineStream::next(&mut *taking.lock().await).await;
+                    value.unwrap().unwrap().deliver();
+                    yields(1).await;
+                }
+            };
+            ((probes, stream), three)
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "PipelineStream",
+        async || {
+            let probes = Probes::new();
+            let stream = line(&probes).stream();
+            (probes, stream.for_each(async |value| drop(value.unwrap())))
+        },
+        async |probes, _| all_gone(&probes).await,
+    )
+    .await;
+    waited(&report);
 }
 
 #[tokio::test]

@@ -25,6 +25,12 @@ assert_impl_all!(ForEachConcurrent<SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Unordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Ordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(MapConcurrent<std::ops::Range<u8>, fn()>: Send, Sync, Unpin, Debug);
+assert_impl_all!(Pipeline<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(PipelineRun<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(PipelineForEach<'static, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(PipelineStream<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(PipelineMonitor: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(StageStats: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(Run<(), String, fn(), std::future::Ready<()>>: Send);
 assert_not_impl_any!(Run<(), String, fn(), std::future::Ready<()>>: Unpin);
 
