@@ -5,6 +5,7 @@
 mod builder;
 mod child;
 mod core;
+mod cpu;
 mod error;
 mod failures;
 mod fan;
@@ -22,6 +23,7 @@ mod spawn;
 mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
+pub use cpu::{Cpu, CpuPool, cpu};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
 pub use fan::fan_out_fan_in;
 pub use gather::{Gather, TryGather, gather, try_gather};

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
-    GroupError, MapConcurrent, OnError, Ordered, Outcome, Pipeline, PipelineStream, Task,
-    TaskGroup, Unordered, fan_out_fan_in, for_each_concurrent, gather, map_concurrent, pipeline,
-    try_gather,
+    CpuPool, GroupError, MapConcurrent, OnError, Ordered, Outcome, Pipeline, PipelineStream, Task,
+    TaskGroup, Unordered, cpu, fan_out_fan_in, for_each_concurrent, gather, map_concurrent,
+    pipeline, try_gather,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
+use support::poll_once;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::{JoinHandle, yield_now};
 
@@ -482,6 +483,72 @@ async fn take_the_rest<S: Stream<Item = Values> + Unpin>(probes: Probes, stream:
     }
     assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5], "a value was lost");
     probes.assert_all_dropped();
+}
+
+#[tokio::test]
+async fn work_for_a_processor() {
+    let report = cancel_at_every_poll(
+        "CpuPool::run",
+        async || {
+            let (pool, probes) = (CpuPool::new(1), Probes::new());
+            // Somebody is before it, for a while.
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let mut first = Box::pin(pool.run(move |_| _ = released.recv()));
+            assert!(poll_once(first.as_mut()).await.is_pending());
+            let mut second = Box::pin(pool.run({
+                let probe = probes.probe(1);
+                move |_| probe
+            }));
+            let run = async move {
+                assert!(poll_once(second.as_mut()).await.is_pending());
+                yields(1).await;
+                drop(release);
+                first.await;
+                second.await
+            };
+            ((pool, probes), run)
+        },
+        async |(pool, probes), ending| {
+            if let Ending::Completed(probe) = ending {
+                probe.deliver();
+            }
+            pool.run(|_| ()).await;
+            all_gone(&probes).await;
+            while pool.running() > 0 {
+                yield_now().await;
+            }
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "cpu",
+        async || {
+            let probes = Probes::new();
+            let probe = probes.probe(());
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let mut run = Box::pin(cpu(move |_| {
+                let _ = released.recv();
+                probe
+            }));
+            let run = async move {
+                assert!(poll_once(run.as_mut()).await.is_pending());
+                yields(1).await;
+                drop(release);
+                run.await
+            };
+            (probes, run)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(probe) = ending {
+                probe.deliver();
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
 }
 
 /// Two stages that give back what they are given, after some turns.

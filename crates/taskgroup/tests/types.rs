@@ -25,6 +25,8 @@ assert_impl_all!(ForEachConcurrent<SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Unordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Ordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(MapConcurrent<std::ops::Range<u8>, fn()>: Send, Sync, Unpin, Debug);
+assert_impl_all!(Cpu<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(CpuPool: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(Pipeline<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(PipelineRun<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(PipelineForEach<'static, SendOnly>: Send, Unpin, Debug);
