@@ -212,6 +212,29 @@ impl Owner for Core {
     }
 }
 
+/// What is none of a group's tasks, but runs inside: the group waits until this is dropped.
+pub(crate) struct Guest {
+    group: Arc<Node>,
+}
+
+impl Guest {
+    /// In the innermost group around `scope` that goes on.
+    pub(crate) fn enter(scope: &Arc<Node>) -> Option<Self> {
+        let mut nodes = std::iter::successors(Some(scope), |node| node.parent());
+        let group = nodes.find(|node| Core::of(node).is_some_and(|core| core.live.adopt()))?;
+        let group = group.clone();
+        Some(Self { group })
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        if let Some(core) = Core::of(&self.group) {
+            core.leave(&self.group);
+        }
+    }
+}
+
 /// The groups further out, the next one first, with their nodes.
 fn enclosing(node: &Node) -> impl Iterator<Item = (&Core, &Node)> {
     let nodes = std::iter::successors(node.parent(), |node| node.parent());

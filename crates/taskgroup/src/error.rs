@@ -137,11 +137,13 @@ impl<E> GroupError<E> {
         matches!(self.0.first.cause, Cause::Panic(_))
     }
 
-    /// The same failures by other names.
-    pub(crate) fn rename(mut self, f: impl Fn(Name) -> Name) -> Self {
+    /// The same failures by other names, where there are some.
+    pub(crate) fn rename(mut self, other: impl Fn(&Failure<E>) -> Option<Name>) -> Self {
         let failures = std::iter::once(&mut self.0.first).chain(&mut self.0.later);
         for failure in failures {
-            failure.name = f(std::mem::replace(&mut failure.name, Name::UNNAMED));
+            if let Some(name) = other(failure) {
+                failure.name = name;
+            }
         }
         self
     }

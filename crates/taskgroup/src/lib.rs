@@ -5,10 +5,12 @@
 mod builder;
 mod child;
 mod core;
+mod cpu;
 pub mod deadline_scheduler;
 mod error;
 mod every;
 mod failures;
+mod fan;
 mod gather;
 mod group;
 mod home;
@@ -18,6 +20,7 @@ mod local;
 mod map;
 mod outcome;
 mod panic;
+mod pipeline;
 #[cfg(feature = "process")]
 #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
 pub mod process;
@@ -28,14 +31,23 @@ mod spawn;
 mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
+pub use cpu::{Cpu, CpuPool, cpu};
 pub use deadline_scheduler::{DeadlineScheduler, Job};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
 pub use every::{Every, Missed, RunEvery, RunUntil, every};
+pub use fan::fan_out_fan_in;
 pub use gather::{Gather, TryGather, gather, try_gather};
 pub use group::TaskGroup;
-pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
+pub use map::{
+    Collect, ForEachConcurrent, MapConcurrent, Ordered, Unordered, for_each_concurrent,
+    map_concurrent,
+};
 pub use outcome::Outcome;
 pub use panic::Panic;
+pub use pipeline::{
+    Pipeline, PipelineForEach, PipelineMonitor, PipelineRun, PipelineStream, StageStats, pipeline,
+    pipeline_stream,
+};
 #[cfg(feature = "process")]
 #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
 pub use process::{Process, ProcessError, process};

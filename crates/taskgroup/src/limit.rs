@@ -18,6 +18,11 @@ impl Free {
     pub(crate) fn slots(limit: usize) -> Arc<Slots> {
         Arc::new(WaitList::new(Self(limit)))
     }
+
+    /// How many slots are free.
+    pub(crate) fn free(&self) -> usize {
+        self.0
+    }
 }
 
 impl Serve for Free {

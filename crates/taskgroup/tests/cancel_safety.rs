@@ -8,10 +8,12 @@ use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
-    GroupError, MapConcurrent, OnError, Ordered, Outcome, Task, TaskGroup, Unordered, gather,
-    map_concurrent, try_gather,
+    CpuPool, GroupError, MapConcurrent, OnError, Ordered, Outcome, Pipeline, PipelineStream, Task,
+    TaskGroup, Unordered, cpu, fan_out_fan_in, for_each_concurrent, gather, map_concurrent,
+    pipeline, try_gather,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
+use support::poll_once;
 use tokio::sync::{Mutex, oneshot};
 use tokio::task::{JoinHandle, yield_now};
 
@@ -416,6 +418,51 @@ async fn a_map_that_fails() {
     waited(&report);
 }
 
+#[tokio::test]
+async fn a_loop() {
+    let report = cancel_at_every_poll(
+        "for_each_concurrent",
+        async || {
+            let probes = Probes::new();
+            let items: Vec<_> = (0..6).map(|i| probes.probe(i)).collect();
+            let all = for_each_concurrent(items, 2, async |probe| {
+                yields(*probe % 3).await;
+                Ok::<_, ()>(_ = probe.deliver())
+            });
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(result) = ending {
+                result.unwrap();
+                assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5]);
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn a_fan() {
+    let report = cancel_at_every_poll(
+        "fan_out_fan_in",
+        async || {
+            let probes = Probes::new();
+            let items: Vec<_> = (0..6).map(|i| probes.probe(i)).collect();
+            let merged = fan_out_fan_in(items, 2, async |probe: Probe<usize>| {
+                yields(*probe % 3).await;
+                Ok::<_, ()>(probe)
+            });
+            let stream = Arc::new(Mutex::new(merged));
+            ((probes, stream.clone()), take_three(stream))
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
+    )
+    .await;
+    waited(&report);
+}
+
 type Values = Result<Probe<usize>, GroupError<()>>;
 
 /// Takes three values, in a future that is dropped.
@@ -436,6 +483,172 @@ async fn take_the_rest<S: Stream<Item = Values> + Unpin>(probes: Probes, stream:
     }
     assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5], "a value was lost");
     probes.assert_all_dropped();
+}
+
+#[tokio::test]
+async fn work_for_a_processor() {
+    let report = cancel_at_every_poll(
+        "CpuPool::run",
+        async || {
+            let (pool, probes) = (CpuPool::new(1), Probes::new());
+            // Somebody is before it, for a while.
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let mut first = Box::pin(pool.run(move |_| _ = released.recv()));
+            assert!(poll_once(first.as_mut()).await.is_pending());
+            let mut second = Box::pin(pool.run({
+                let probe = probes.probe(1);
+                move |_| probe
+            }));
+            let run = async move {
+                assert!(poll_once(second.as_mut()).await.is_pending());
+                yields(1).await;
+                drop(release);
+                first.await;
+                second.await
+            };
+            ((pool, probes), run)
+        },
+        async |(pool, probes), ending| {
+            if let Ending::Completed(probe) = ending {
+                probe.deliver();
+            }
+            pool.run(|_| ()).await;
+            all_gone(&probes).await;
+            while pool.running() > 0 {
+                yield_now().await;
+            }
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "cpu",
+        async || {
+            let probes = Probes::new();
+            let probe = probes.probe(());
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let mut run = Box::pin(cpu(move |_| {
+                let _ = released.recv();
+                probe
+            }));
+            let run = async move {
+                assert!(poll_once(run.as_mut()).await.is_pending());
+                yields(1).await;
+                drop(release);
+                run.await
+            };
+            (probes, run)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(probe) = ending {
+                probe.deliver();
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+/// Two stages that give back what they are given, after some turns.
+fn line(probes: &Probes) -> Pipeline<Probe<usize>, ()> {
+    let items: Vec<_> = (0..6).map(|i| probes.probe(i)).collect();
+    pipeline(items)
+        .stage("first", 2, 1, async |probe: Probe<usize>| {
+            yields(*probe % 3).await;
+            Ok(probe)
+        })
+        .stage("second", 1, 1, async |probe| Ok(probe))
+}
+
+#[tokio::test]
+async fn a_pipeline() {
+    let report = cancel_at_every_poll(
+        "Pipeline::run",
+        async || {
+            let probes = Probes::new();
+            let all = line(&probes).run();
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(values) = ending {
+                let values = values.unwrap().into_iter().map(Probe::deliver);
+                assert_eq!(values.collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "Pipeline::for_each",
+        async || {
+            let probes = Probes::new();
+            let all = line(&probes).for_each(async |probe| {
+                yields(1).await;
+                Ok(_ = probe.deliver())
+            });
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(result) = ending {
+                result.unwrap();
+                assert_eq!(probes.delivered(), [0, 1, 2, 3, 4, 5]);
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn a_pipeline_that_is_streamed() {
+    let report = cancel_at_every_poll(
+        "Pipeline::stream",
+        async || {
+            let probes = Probes::new();
+            let stream = Arc::new(Mutex::new(line(&probes).stream()));
+            ((probes, stream.clone()), take_three(stream))
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "PipelineStream::next",
+        async || {
+            let probes = Probes::new();
+            let stream = Arc::new(Mutex::new(line(&probes).stream()));
+            let taking = stream.clone();
+            let three = async move {
+                for _ in 0..3 {
+                    let value = PipelineStream::next(&mut *taking.lock().await).await;
+                    value.unwrap().unwrap().deliver();
+                    yields(1).await;
+                }
+            };
+            ((probes, stream), three)
+        },
+        async |(probes, stream), _| take_the_rest(probes, stream).await,
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "PipelineStream",
+        async || {
+            let probes = Probes::new();
+            let stream = line(&probes).stream();
+            (probes, stream.for_each(async |value| drop(value.unwrap())))
+        },
+        async |probes, _| all_gone(&probes).await,
+    )
+    .await;
+    waited(&report);
 }
 
 #[tokio::test]

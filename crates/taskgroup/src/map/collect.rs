@@ -32,32 +32,31 @@ impl<U: Send + 'static, E: Send + 'static> Collect<U, E> {
             items,
             f,
             workers,
+            name,
             location,
             ..
         } = map;
         let crew = Arc::new(Crew::new(items, f, workers, usize::MAX));
         let shared = crew.clone();
-        let run = TaskGroup::builder()
-            .name("map_concurrent")
-            .run(async move |g| {
-                let spawn = |worker| {
-                    let crew = shared.clone();
-                    TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
-                        let mut worker = crew.worker(worker);
-                        let mut done = Vec::new();
-                        while let Some((place, item)) = crew.next(&mut worker).await {
-                            done.push((place, (crew.f)(item).await?));
-                        }
-                        Ok(done)
-                    })
-                };
-                let tasks: Vec<_> = (0..workers).map(spawn).collect();
-                let mut parts = Vec::with_capacity(workers);
-                for task in tasks {
-                    parts.push(task.await);
-                }
-                Ok(in_order(parts, shared.feed.taken()))
-            });
+        let run = TaskGroup::builder().name(name).run(async move |g| {
+            let spawn = |worker| {
+                let crew = shared.clone();
+                TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
+                    let mut worker = crew.worker(worker);
+                    let mut done = Vec::new();
+                    while let Some((place, item)) = crew.next(&mut worker).await {
+                        done.push((place, (crew.f)(item).await?));
+                    }
+                    Ok(done)
+                })
+            };
+            let tasks: Vec<_> = (0..workers).map(spawn).collect();
+            let mut parts = Vec::with_capacity(workers);
+            for task in tasks {
+                parts.push(task.await);
+            }
+            Ok(in_order(parts, shared.feed.taken()))
+        });
         Self(Box::pin(async move {
             run.await.map_err(|error| crew.name_failures(error))
         }))

@@ -55,9 +55,9 @@ impl<I: Iterator, F> Crew<I, F> {
 
     /// Calls the failures after the items where they happened, not after the workers.
     pub(super) fn name_failures<E>(&self, error: GroupError<E>) -> GroupError<E> {
-        error.rename(|name| match name.as_worker() {
-            Some(worker) => Name::item(self.last[worker].load(Relaxed)),
-            None => name,
+        error.rename(|failure| {
+            let worker = failure.name().as_worker()?;
+            Some(Name::item(self.last[worker].load(Relaxed)))
         })
     }
 }

@@ -6,6 +6,7 @@
 mod collect;
 mod crew;
 mod feed;
+mod for_each;
 mod outlet;
 mod stream;
 
@@ -14,6 +15,7 @@ use std::future::{Future, IntoFuture};
 use std::panic::Location;
 
 pub use collect::Collect;
+pub use for_each::{ForEachConcurrent, for_each_concurrent};
 pub use stream::{Ordered, Unordered};
 
 /// Applies an async function to every item, to at most `limit` of them at the same time.
@@ -101,6 +103,7 @@ where
         f,
         workers,
         limit,
+        name: "map_concurrent",
         location: Location::caller(),
     }
 }
@@ -116,10 +119,17 @@ pub struct MapConcurrent<I, F> {
     f: F,
     workers: usize,
     limit: usize,
+    /// What its group is called.
+    name: &'static str,
     location: &'static Location<'static>,
 }
 
 impl<I, F> MapConcurrent<I, F> {
+    pub(crate) fn named(mut self, name: &'static str) -> Self {
+        self.name = name;
+        self
+    }
+
     /// The values as a stream, in the order in which they are ready.
     ///
     /// At most three times the limit are at work or ready and not yet taken.

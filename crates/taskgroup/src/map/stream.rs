@@ -210,6 +210,7 @@ impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
             f,
             workers,
             limit,
+            name,
             location,
         } = map;
         let crew = Arc::new(Crew::new(items, f, workers, limit.saturating_mul(AHEAD)));
@@ -220,22 +221,20 @@ impl<U: Send + 'static, E: Send + 'static> Workers<U, E> {
             let mut woken = Vec::new();
             move |consumed| crew.feed.advance(consumed, &mut woken)
         });
-        let run = TaskGroup::builder()
-            .name("map_concurrent")
-            .run(async move |g| {
-                for worker in 0..workers {
-                    let (crew, outlet) = shared.clone();
-                    TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
-                        let mut worker = crew.worker(worker);
-                        while let Some((place, item)) = crew.next(&mut worker).await {
-                            let value = (crew.f)(item).await?;
-                            outlet.push(here(), place, value);
-                        }
-                        Ok(())
-                    });
-                }
-                Ok(())
-            });
+        let run = TaskGroup::builder().name(name).run(async move |g| {
+            for worker in 0..workers {
+                let (crew, outlet) = shared.clone();
+                TaskBuilder::new(&g, Name::worker(worker), location).spawn(async move {
+                    let mut worker = crew.worker(worker);
+                    while let Some((place, item)) = crew.next(&mut worker).await {
+                        let value = (crew.f)(item).await?;
+                        outlet.push(here(), place, value);
+                    }
+                    Ok(())
+                });
+            }
+            Ok(())
+        });
         let run = async move { run.await.map_err(|error| crew.name_failures(error)) };
         Self {
             run: Some(Box::pin(run)),

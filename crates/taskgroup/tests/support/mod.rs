@@ -81,17 +81,27 @@ pub(crate) async fn no_hang<F: Future>(fut: F) -> F::Output {
 #[track_caller]
 pub(crate) fn panics_here<R>(f: impl FnOnce() -> R) -> String {
     let caller = std::panic::Location::caller();
-    let (seen, places) = std::sync::mpsc::channel();
-    let hook = std::panic::take_hook();
-    std::panic::set_hook(Box::new(move |info| {
-        let place = info.location().map(|at| (at.file().to_owned(), at.line()));
-        let _ = seen.send(place);
-    }));
-    let message = panic_message(f);
-    std::panic::set_hook(hook);
-    // Others may panic meanwhile.
-    let here = Some((caller.file().to_owned(), caller.line()));
-    let places: Vec<_> = places.try_iter().collect();
-    assert!(places.contains(&here), "{places:?}");
+    let (message, site) = panic_site(f);
+    assert_eq!(site, (caller.file().to_owned(), caller.line()));
     message
+}
+
+/// What `f` panics with, and where.
+pub(crate) fn panic_site<R>(f: impl FnOnce() -> R) -> (String, (String, u32)) {
+    use std::cell::RefCell;
+    use std::sync::Once;
+
+    type Site = Option<(String, u32)>;
+    thread_local!(static SITE: RefCell<Site> = const { RefCell::new(None) });
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let outer = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let site = info.location().map(|at| (at.file().to_owned(), at.line()));
+            SITE.set(site);
+            outer(info);
+        }));
+    });
+    let message = panic_message(f);
+    (message, SITE.take().expect("a panic has a place"))
 }
