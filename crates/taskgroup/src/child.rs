@@ -11,7 +11,7 @@ use shibuya_cancel::raw::{Node, Timestamp, enter};
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::task::fate;
+use crate::task::fate::{self, Heir};
 
 pin_project! {
     /// What Tokio runs for a task of a group: the future, in its scope, and the report of how it
@@ -136,8 +136,11 @@ fn report(node: &Arc<Node>, cause: Option<Cause<AnyError>>) {
             elapsed: Timestamp::now().since(task.created),
             cause,
         };
-        let watched = fate::fail(task);
-        core.fail(group, failure, watched);
+        match fate::fail(task) {
+            Heir::Group => core.fail(group, failure, false),
+            Heir::Both => core.fail(group, failure, true),
+            Heir::Handle => core.note(failure, true),
+        }
     }
     // With the last handle goes all that `end` looks after, and nobody is left to ask.
     if Arc::strong_count(node) > 1 {

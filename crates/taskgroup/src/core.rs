@@ -85,6 +85,11 @@ impl Core {
         self.live.enter() == Entered::Yes
     }
 
+    /// Counts one task more, also in a group that is closed, as long as it waits for anything.
+    pub(crate) fn adopt(&self) -> bool {
+        self.live.adopt()
+    }
+
     /// A task has ended. The last one wakes the driver, or, where that is gone, tells the group
     /// further out that waits in its stead.
     pub(crate) fn leave(&self, node: &Node) {
@@ -117,7 +122,7 @@ impl Core {
 
     /// The driver is gone while tasks may live: the group further out waits for them.
     pub(crate) fn orphan(&self, node: &Node) {
-        let _ = enclosing(node).any(|(outer, _)| outer.live.adopt());
+        let _ = enclosing(node).any(|(outer, _)| outer.adopt());
         if self.live.orphan() == 0 {
             self.roster.clear();
             if let Some((outer, node)) = adopter(node) {
@@ -129,6 +134,11 @@ impl Core {
     /// A failure in the group: it ends the group, unless failures are collected.
     pub(crate) fn fail(&self, node: &Node, failure: Failure<AnyError>, watched: bool) {
         self.note(failure, watched);
+        self.react(node);
+    }
+
+    /// What a failure means for the others.
+    fn react(&self, node: &Node) {
         if self.on_error == OnError::CancelSiblings {
             node.cancel(Reason::Failed);
         }
@@ -154,10 +164,12 @@ impl Core {
         self.failures.lock().take(id)
     }
 
-    /// Nobody will ask for this failure any more, so it counts against the maximum again.
-    pub(crate) fn unwatch(&self, id: TaskId) {
+    /// Nobody will ask for this failure any more, so it counts against the maximum again, and a
+    /// shield's becomes the group's.
+    pub(crate) fn unwatch(&self, node: &Node, id: TaskId) {
         let spare = self.failures.lock().unwatch(id);
         drop(spare);
+        self.react(node);
     }
 
     /// All failures, in the order in which they came, and how many more there were.

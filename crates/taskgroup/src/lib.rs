@@ -16,6 +16,8 @@ mod outcome;
 mod panic;
 mod roster;
 mod run;
+mod shelter;
+mod shield;
 mod spawn;
 mod task;
 
@@ -30,5 +32,6 @@ pub use run::Run;
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,
 };
+pub use shield::{Shield, shield};
 pub use spawn::{SpawnReady, TaskBuilder};
 pub use task::{Task, TaskOutcome};
