@@ -157,6 +157,7 @@ impl<E: Send + 'static> Cause<E> {
             Self::Panic(panic) => Cause::Panic(panic),
             Self::Deadline => Cause::Deadline,
             Self::Cancelled(reason) => Cause::Cancelled(reason),
+            Self::Budget(budget) => Cause::Budget(budget),
         }
     }
 }
@@ -171,6 +172,7 @@ impl Cause<AnyError> {
             Self::Panic(panic) => Cause::Panic(panic),
             Self::Deadline => Cause::Deadline,
             Self::Cancelled(reason) => Cause::Cancelled(reason),
+            Self::Budget(budget) => Cause::Budget(budget),
         }
     }
 }

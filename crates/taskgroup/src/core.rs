@@ -9,6 +9,7 @@ use shibuya_cancel::{Cancelled, Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
+use crate::cleanup::{Cleanup, Next, Stack};
 use crate::error::{Cause, Failure, Straggler};
 use crate::failures::Failures;
 use crate::limit::Slots;
@@ -32,6 +33,7 @@ pub(crate) struct Core {
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
     pub(crate) roster: Roster,
+    pub(crate) cleanups: Stack<Cleanup>,
     live: Live,
     failures: Mutex<Failures<AnyError>>,
 }
@@ -52,6 +54,7 @@ impl Core {
             slots,
             runtime,
             roster: Roster::new(),
+            cleanups: Stack::new(),
             live: Live::new(),
             failures: Mutex::new(Failures::new()),
         }
@@ -67,9 +70,14 @@ impl Core {
         self.live.count()
     }
 
-    /// The tasks that have not ended.
+    /// The tasks that have not ended, without those that an abort does not reach.
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        let living = self.roster.living();
+        self.living(|node| !node.is_shelter())
+    }
+
+    fn living(&self, which: impl Fn(&Node) -> bool) -> Vec<Straggler> {
+        let mut living = self.roster.living();
+        living.retain(|node| which(node));
         let tasks = living.iter().filter_map(|node| node.role().task());
         tasks
             .map(|task| Straggler {
@@ -115,9 +123,13 @@ impl Core {
         }
     }
 
-    /// Closes the group if no task lives; from then on none can enter.
-    pub(crate) fn try_close(&self) -> bool {
-        self.live.try_close()
+    /// What the end of the group still waits for, once its body is gone. If it is nothing, the group is
+    /// closed: from then on no task can enter, and no clean-up.
+    pub(crate) fn wind_up(&self) -> Next<Cleanup> {
+        if self.len() > 0 {
+            return Next::Tasks;
+        }
+        self.cleanups.next_or_close(|| self.live.try_close())
     }
 
     /// The driver is gone while tasks may live: the group further out waits for them.

@@ -4,6 +4,7 @@
 
 mod builder;
 mod child;
+mod cleanup;
 mod core;
 mod error;
 mod failures;
@@ -22,6 +23,9 @@ mod spawn;
 mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
+pub use cleanup::{
+    Ending, OnCleanup, Release, ReleaseError, Resources, RunWithCleanup, run_with_cleanup,
+};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
 pub use gather::{Gather, TryGather, gather, try_gather};
 pub use group::TaskGroup;

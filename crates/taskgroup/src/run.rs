@@ -13,6 +13,7 @@ use shibuya_cancel::{Reason, TaskId};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
+use crate::cleanup::{Drain, Next};
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure, GroupError, Report, Straggler};
 use crate::limit::Free;
@@ -39,6 +40,8 @@ pin_project! {
         grace_ends: Option<Timestamp>,
         on_panic: OnPanic,
         aborted: Vec<Straggler>,
+        // All tasks have ended: neither deadline nor grace is for what comes after them.
+        is_cleaning: bool,
         // The failure that says that the deadline passed.
         expired: Option<TaskId>,
         over: bool,
@@ -54,8 +57,12 @@ pin_project! {
             node.abort(Reason::Dropped);
             // A panic in the body's destructor goes on, yet not before the tasks are accounted for.
             let dropped = drop_inside(this.body.as_mut(), &node);
-            core(&node).orphan(&node);
-            node.end();
+            if core(&node).cleanups.close_if_empty() {
+                core(&node).orphan(&node);
+                node.end();
+            } else {
+                Drain::spawn(node);
+            }
             if let Err(payload) = dropped {
                 if !std::thread::panicking() {
                     std::panic::resume_unwind(payload);
@@ -86,6 +93,7 @@ impl<T, E, F, Fut> Run<T, E, F, Fut> {
             timer: Timer::new(),
             grace_ends: None,
             aborted: Vec::new(),
+            is_cleaning: false,
             expired: None,
             over: false,
         }
@@ -114,10 +122,17 @@ where
             if node.is_aborted() && self.body.is_some() {
                 self.as_mut().cut_body(&node);
             }
-            if self.body.is_none() && core(&node).try_close() {
-                return Poll::Ready(self.conclude());
+            if self.body.is_none() {
+                match core(&node).wind_up() {
+                    Next::Nothing => return Poll::Ready(self.conclude()),
+                    Next::Cleanup(cleanup) => {
+                        *self.as_mut().project().is_cleaning = true;
+                        cleanup.start(&node);
+                    }
+                    Next::Tasks => {}
+                }
             }
-            if node.is_aborted() {
+            if node.is_aborted() || self.is_cleaning {
                 // The last task to end wakes us.
                 return Poll::Pending;
             }

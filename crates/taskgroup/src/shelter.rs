@@ -17,7 +17,6 @@ pub(crate) enum Hears {
     /// All, as in any task.
     All,
     /// Nothing: it has a time of its own, and began because of the cancellation.
-    #[expect(dead_code, reason = "for clean-ups")]
     Nothing,
 }
 

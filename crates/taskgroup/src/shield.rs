@@ -28,7 +28,8 @@ use crate::{Name, Task, TaskGroup};
 /// It is a shield from being dropped, not from knowing: inside, [`check`](crate::check),
 /// [`cancelled`](crate::cancelled) and [`remaining`](crate::remaining) tell of the group's
 /// cancellation and deadline, so that a long step can cut itself short. Groups that are opened inside
-/// are told of it, too, and go on.
+/// are told of it, too, and go on. A clean-up is what hears nothing; see
+/// [`run_with_cleanup`](crate::run_with_cleanup).
 ///
 /// **Outside of any group** it is a task of the runtime, which nobody waits for: on a runtime that shuts
 /// down it is dropped, as all tasks are.

@@ -311,7 +311,7 @@ impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
                 Some(Cause::Panic(panic)) => Poll::Ready(Outcome::Panicked(panic)),
                 Some(Cause::Deadline) => Poll::Ready(Outcome::Cancelled(Reason::Deadline)),
                 // Taken before, or reported by a group that is over.
-                Some(Cause::Cancelled(_)) | None => {
+                Some(Cause::Cancelled(_) | Cause::Budget(_)) | None => {
                     task.missing("failed, and the group has reported it")
                 }
             },

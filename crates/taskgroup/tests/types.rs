@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Debug;
 use std::marker::PhantomPinned;
+use std::rc::Rc;
 
 use shibuya_taskgroup::*;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -26,6 +27,16 @@ assert_impl_all!(Ordered<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(MapConcurrent<std::ops::Range<u8>, fn()>: Send, Sync, Unpin, Debug);
 assert_impl_all!(Run<(), String, fn(), std::future::Ready<()>>: Send);
 assert_not_impl_any!(Run<(), String, fn(), std::future::Ready<()>>: Unpin);
+
+assert_impl_all!(Shield<SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(OnCleanup: Send, Sync, Unpin, Debug);
+assert_impl_all!(Ending: Send, Sync, Unpin, Clone, Debug, PartialEq);
+assert_impl_all!(RunWithCleanup<std::future::Ready<Result<(), SendOnly>>>: Send, Debug);
+assert_impl_all!(RunWithCleanup<std::future::Ready<Result<(), ()>>>: Unpin);
+assert_not_impl_any!(RunWithCleanup<std::future::Ready<Result<(), Rc<()>>>>: Send);
+assert_impl_all!(Resources: Send, Unpin, Debug);
+assert_impl_all!(Release: Send, Unpin, Debug);
+assert_impl_all!(ReleaseError: Error, Send, Sync, Unpin);
 
 assert_impl_all!(GroupError<String>: Error, Send, Sync, Unpin);
 assert_impl_all!(GroupError<GroupError<String>>: Error, Send, Sync);
