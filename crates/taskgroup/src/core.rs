@@ -75,7 +75,8 @@ impl Core {
         self.living(|node| !node.is_shelter())
     }
 
-    fn living(&self, which: impl Fn(&Node) -> bool) -> Vec<Straggler> {
+    /// Those of the tasks that have not ended.
+    pub(crate) fn living(&self, which: impl Fn(&Node) -> bool) -> Vec<Straggler> {
         let mut living = self.roster.living();
         living.retain(|node| which(node));
         let tasks = living.iter().filter_map(|node| node.role().task());

@@ -17,6 +17,7 @@ mod outcome;
 mod panic;
 mod roster;
 mod run;
+mod serve;
 mod shelter;
 mod shield;
 mod spawn;
@@ -33,6 +34,10 @@ pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
 pub use outcome::Outcome;
 pub use panic::Panic;
 pub use run::Run;
+#[cfg(feature = "signal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
+pub use serve::Signal;
+pub use serve::{Serve, ServeRun, Served, ShutdownReport, ShutdownRequested, serve};
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,
 };

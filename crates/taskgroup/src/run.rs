@@ -57,12 +57,7 @@ pin_project! {
             node.abort(Reason::Dropped);
             // A panic in the body's destructor goes on, yet not before the tasks are accounted for.
             let dropped = drop_inside(this.body.as_mut(), &node);
-            if core(&node).cleanups.close_if_empty() {
-                core(&node).orphan(&node);
-                node.end();
-            } else {
-                Drain::spawn(node);
-            }
+            leave_behind(node);
             if let Err(payload) = dropped {
                 if !std::thread::panicking() {
                     std::panic::resume_unwind(payload);
@@ -110,10 +105,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.over, "`Run` polled after it was done");
-        if self.node.is_none() {
-            self.as_mut().start();
-        }
-        let node = self.node.clone().expect("made by `start`");
+        self.as_mut().ensure_started();
+        let node = self.node().clone();
         node.drive(cx.waker());
         if self.body.is_some() && !node.is_aborted() {
             self.as_mut().poll_body(&node, cx);
@@ -147,6 +140,45 @@ where
     F: FnOnce(TaskGroup<E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
+    /// Makes the group and its body, if that was not done yet.
+    pub(crate) fn ensure_started(self: Pin<&mut Self>) {
+        if self.node.is_none() {
+            self.start();
+        }
+    }
+
+    /// Of a group that was started.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        self.node.as_ref().expect("the group was started")
+    }
+
+    /// Has what is left dropped, as the end of the grace does.
+    pub(crate) fn abort(self: Pin<&mut Self>, why: Reason) {
+        let this = self.project();
+        let node = this.node.as_ref().expect("the group was started");
+        abort(node, this.aborted, why);
+    }
+
+    /// The tasks that the end of the grace found at work.
+    pub(crate) fn aborted(&self) -> &[Straggler] {
+        &self.aborted
+    }
+
+    /// Whether clean-ups run, after all tasks.
+    pub(crate) fn is_cleaning(&self) -> bool {
+        self.is_cleaning
+    }
+
+    /// Stops waiting for the tasks of an aborted group. What waits for them in its stead is what would
+    /// if this was dropped.
+    pub(crate) fn abandon(mut self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let node = self.node().clone();
+        let result = self.as_mut().result();
+        *self.project().over = true;
+        leave_behind(node);
+        result
+    }
+
     /// Makes the group's node, inside the scope in force here, and the body.
     fn start(self: Pin<&mut Self>) {
         let mut this = self.project();
@@ -231,11 +263,7 @@ where
                 Timestamp::now().after(node.grace())
             });
             std::task::ready!(this.timer.poll(ends, cx));
-            *this.aborted = core(node).stragglers();
-            for task in &*this.aborted {
-                tracing::warn!(%task, "aborted: still at work when the grace was over");
-            }
-            node.abort(Reason::Requested);
+            abort(node, this.aborted, Reason::Requested);
             return Poll::Ready(());
         }
         if covers(*this.at, cx) {
@@ -246,13 +274,20 @@ where
         Poll::Ready(())
     }
 
-    fn conclude(self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
-        let this = self.project();
+    fn conclude(mut self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let this = self.as_mut().project();
         *this.over = true;
         let node = this.node.as_ref().expect("the group was started");
         node.end();
+        core(node).roster.clear();
+        self.result()
+    }
+
+    /// What the group gives, with all failures until now.
+    fn result(self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let this = self.project();
+        let node = this.node.as_ref().expect("the group was started");
         let core = core(node);
-        core.roster.clear();
         let (mut failures, dropped) = core.take_failures();
         if this.value.is_some() && !node.is_aborted() {
             // All ended by themselves within the grace: late, and well.
@@ -274,7 +309,7 @@ where
             first,
             later: kept.collect(),
             dropped,
-            aborted: std::mem::take(this.aborted),
+            aborted: this.aborted.clone(),
         });
         if *this.on_panic == OnPanic::Resume {
             return Err(error.resume_panic());
@@ -301,7 +336,7 @@ impl<E> GroupError<E> {
     }
 }
 
-fn core(node: &Node) -> &Core {
+pub(crate) fn core(node: &Node) -> &Core {
     Core::of(node).expect("a group's node has a core")
 }
 
@@ -344,6 +379,25 @@ fn typed<E: 'static>(failure: Failure<AnyError>) -> Failure<E> {
         location,
         elapsed,
         cause: cause.typed(),
+    }
+}
+
+/// Has what is left dropped, and notes it.
+fn abort(node: &Node, aborted: &mut Vec<Straggler>, why: Reason) {
+    *aborted = core(node).stragglers();
+    for task in &*aborted {
+        tracing::warn!(%task, "aborted: still at work when the grace was over");
+    }
+    node.abort(why);
+}
+
+/// Nobody drives the group here any more. It was aborted, and has no body.
+fn leave_behind(node: Arc<Node>) {
+    if core(&node).cleanups.close_if_empty() {
+        core(&node).orphan(&node);
+        node.end();
+    } else {
+        Drain::spawn(node);
     }
 }
 

@@ -37,6 +37,12 @@ assert_not_impl_any!(RunWithCleanup<std::future::Ready<Result<(), Rc<()>>>>: Sen
 assert_impl_all!(Resources: Send, Unpin, Debug);
 assert_impl_all!(Release: Send, Unpin, Debug);
 assert_impl_all!(ReleaseError: Error, Send, Sync, Unpin);
+assert_impl_all!(Serve: Send, Unpin, Debug);
+assert_impl_all!(ServeRun<(), String, fn(), std::future::Ready<()>>: Send, Debug);
+assert_not_impl_any!(ServeRun<(), String, fn(), std::future::Ready<()>>: Unpin);
+assert_impl_all!(Served<(), String>: Send, Sync, Unpin, Debug);
+assert_impl_all!(ShutdownReport: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(ShutdownRequested: Send, Unpin, Debug);
 
 assert_impl_all!(GroupError<String>: Error, Send, Sync, Unpin);
 assert_impl_all!(GroupError<GroupError<String>>: Error, Send, Sync);
