@@ -177,7 +177,7 @@ async fn a_panic_goes_on_in_who_awaits() {
 async fn a_panic_that_nobody_awaits_is_the_groups_failure() {
     for after in [true, false] {
         let (ended, has_ended) = oneshot::channel::<()>();
-        let error = TaskGroup::<()>::run(async |_| {
+        let group = TaskGroup::<()>::run(async |_| {
             let shielded = shield(async move {
                 let _ended = ended;
                 sleep(ms(1)).await;
@@ -191,9 +191,8 @@ async fn a_panic_that_nobody_awaits_is_the_groups_failure() {
             }
             drop(shielded);
             pending::<Result<(), ()>>().await
-        })
-        .await
-        .unwrap_err();
+        });
+        let error = timeout(HOUR, group).await.unwrap().unwrap_err();
         assert!(error.is_panic() && error.len() == 1, "{error:?}");
         assert_eq!(error.first().location().file(), file!());
     }
