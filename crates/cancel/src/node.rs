@@ -83,7 +83,9 @@ const DRIVEN: u32 = 1 << 5;
 const LEAF: u32 = 1 << 6;
 /// A leaf that is in its parent's table nevertheless.
 const ATTACHED: u32 = 1 << 7;
-const REASON_SHIFT: u32 = 8;
+/// Aborts from further out end here, and reach nothing inside.
+const SHELTER: u32 = 1 << 8;
+const REASON_SHIFT: u32 = 9;
 
 /// With so many children, the table is swept also while they become fewer; what fewer leave behind
 /// waits for the next child, or the end.
@@ -113,6 +115,27 @@ impl Node {
         debug_assert_eq!(parent.state.load(Relaxed) & LEAF, 0, "a leaf of a leaf");
         let node = Self::new(Some(parent), bound, grace, role);
         node.state.store(LEAF, Relaxed);
+        Arc::new(node)
+    }
+
+    /// A child that is told of cancellations and yet, with all inside it, never aborted from further
+    /// out. Its bound is [unenforced](Bound::unenforced), as nobody drops it then.
+    pub fn shelter(parent: Arc<Node>, bound: Bound, grace: Duration, role: Role) -> Arc<Self> {
+        parent.attach();
+        let node = Self::new(Some(parent), bound.unenforced(), grace, role);
+        node.state.store(SHELTER, Relaxed);
+        let node = Arc::new(node);
+        if let Some(parent) = &node.parent {
+            parent.adopt(&node);
+        }
+        node
+    }
+
+    /// A child in name only: it has its place in the tree, and hears of no cancellation and no
+    /// deadline from further out.
+    pub fn apart(parent: Arc<Node>, role: Role) -> Arc<Self> {
+        let node = Self::new(Some(parent), Bound::NONE, Duration::ZERO, role);
+        node.state.store(SHELTER, Relaxed);
         Arc::new(node)
     }
 
@@ -206,6 +229,24 @@ impl Node {
         self.state() & (ABORTED | SHIELDED) == ABORTED
     }
 
+    /// Whether aborts from further out end here.
+    pub fn is_shelter(&self) -> bool {
+        self.state.load(Acquire) & SHELTER != 0
+    }
+
+    /// Whether what runs here was cancelled and is dropped for it, perhaps after a grace: no shelter
+    /// lies between here and where the cancellation began.
+    pub fn is_doomed(&self) -> bool {
+        let mut line = successors(Some(self), |node| node.parent().map(|parent| &**parent));
+        self.is_cancelled()
+            && line
+                .find_map(|node| {
+                    let ends = node.is_origin() || node.is_shelter();
+                    ends.then(|| node.is_origin())
+                })
+                .unwrap_or(true)
+    }
+
     /// Whether what ran here is over.
     pub fn has_ended(&self) -> bool {
         self.state.load(Acquire) & ENDED != 0
@@ -281,10 +322,11 @@ impl Node {
             return;
         }
         let mut inside = Vec::new();
-        let mut pending = self.inside();
-        while let Some(node) = pending.pop() {
-            let (_, audience, _) = node.mark(None, own & ABORTED);
-            pending.extend(node.inside());
+        let mut pending: Vec<_> = handed(self.inside(), own & ABORTED).collect();
+        while let Some((node, abort)) = pending.pop() {
+            let abort = node.admits(abort);
+            let (_, audience, _) = node.mark(None, abort);
+            pending.extend(handed(node.inside(), abort));
             inside.push((node, audience));
         }
         for (node, audience) in inside {
@@ -295,13 +337,18 @@ impl Node {
     /// Marks this node and all inside it, and only then lets anybody act on it: what is dropped for it
     /// finds the same answer in every scope. Gives whether this node was not cancelled before.
     fn tell(&self, said: Option<Reason>, bits: u32) -> bool {
-        let abort = bits & ABORTED;
-        let (first, audience, mut pending) = self.mark(said, bits);
+        let bits = match said {
+            Some(_) => bits,
+            None => self.admits(bits),
+        };
+        let (first, audience, children) = self.mark(said, bits);
+        let mut pending: Vec<_> = handed(children, bits & ABORTED).collect();
         let mut inside = Vec::new();
         // A loop: scopes may nest deeper than a stack.
-        while let Some(node) = pending.pop() {
+        while let Some((node, abort)) = pending.pop() {
+            let abort = node.admits(abort);
             let (_, audience, children) = node.mark(None, abort);
-            pending.extend(children);
+            pending.extend(handed(children, abort));
             inside.push((node, audience));
         }
         self.announce(audience);
@@ -309,6 +356,14 @@ impl Node {
             node.announce(audience);
         }
         first
+    }
+
+    /// What is left of an abort from further out.
+    fn admits(&self, bits: u32) -> u32 {
+        match self.is_shelter() {
+            true => bits & !ABORTED,
+            false => bits,
+        }
     }
 
     /// Lets those act who were told of.
@@ -532,6 +587,11 @@ impl fmt::Debug for Node {
     }
 }
 
+/// Who must hear of a cancellation next, and whether it is an abort.
+fn handed(nodes: Vec<Arc<Node>>, abort: u32) -> impl Iterator<Item = (Arc<Node>, u32)> {
+    nodes.into_iter().map(move |node| (node, abort))
+}
+
 fn grace_to_ms(grace: Duration) -> u32 {
     let ms = grace.as_nanos().div_ceil(1_000_000);
     u32::try_from(ms).unwrap_or(u32::MAX)
@@ -571,6 +631,47 @@ mod tests {
         drop(burst);
         let (length, capacity) = table(&parent);
         assert!(length <= 4 * BURST && capacity <= 8 * BURST);
+    }
+
+    fn run(parent: &Arc<Node>) -> Arc<Node> {
+        Node::child(parent.clone(), Bound::NONE, Duration::ZERO, Role::Run)
+    }
+
+    #[test]
+    fn a_shelter_keeps_aborts_out_and_lets_the_news_in() {
+        for early in [true, false] {
+            let outer = Node::root(Bound::NONE, Duration::ZERO, Role::Run);
+            if early {
+                outer.cancel(Reason::Shutdown);
+            }
+            let shelter = Node::shelter(outer.clone(), Bound::NONE, Duration::ZERO, Role::Run);
+            let inside = run(&shelter);
+            if !early {
+                outer.cancel(Reason::Shutdown);
+            }
+            let late = run(&run(&shelter));
+            for node in [&shelter, &inside, &late] {
+                assert_eq!(node.reason(), Some(Reason::Shutdown));
+                assert!(!node.is_aborted() && !node.is_doomed());
+            }
+            assert!(outer.is_doomed());
+            inside.cancel(Reason::Requested);
+            assert!(inside.is_aborted() && inside.is_doomed() && !shelter.is_aborted());
+            shelter.abort(Reason::Requested);
+            assert!(late.is_aborted() && shelter.is_aborted());
+        }
+    }
+
+    #[test]
+    fn what_is_apart_hears_nothing() {
+        let outer = Node::root(Bound::NONE, Duration::ZERO, Role::Run);
+        outer.cancel(Reason::Shutdown);
+        let apart = Node::apart(outer.clone(), Role::Run);
+        let inside = run(&apart);
+        outer.abort(Reason::Dropped);
+        assert!(!apart.is_cancelled() && !inside.is_cancelled() && apart.is_shelter());
+        apart.cancel(Reason::Requested);
+        assert!(inside.is_aborted());
     }
 
     #[test]

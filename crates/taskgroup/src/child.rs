@@ -13,8 +13,8 @@ use tracing::span::EnteredSpan;
 use crate::Panic;
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::see::{Ending, Polling, ended};
-use crate::task::fate;
+use crate::see::{EndedAs, Polling, ended};
+use crate::task::fate::{self, Heir};
 
 pin_project! {
     /// What Tokio runs for a task of a group: the future, in its scope, and the report of how it
@@ -152,11 +152,11 @@ fn report(node: &Arc<Node>, has_value: bool, cause: Option<Cause<AnyError>>) {
     let group = node.parent().expect("a task's node has its group's above");
     let core = Core::of(group).expect("a task's group has a core");
     let ending = match &cause {
-        None if has_value => Ending::Done,
-        None | Some(Cause::Cancelled(_)) => Ending::Cancelled,
-        Some(Cause::Error(_)) => Ending::Failed,
-        Some(Cause::Panic(_)) => Ending::Panicked,
-        Some(Cause::Deadline) => Ending::TimedOut,
+        None if has_value => EndedAs::Done,
+        None | Some(Cause::Cancelled(_)) => EndedAs::Cancelled,
+        Some(Cause::Error(_)) => EndedAs::Failed,
+        Some(Cause::Panic(_)) => EndedAs::Panicked,
+        Some(Cause::Deadline | Cause::Budget(_)) => EndedAs::TimedOut,
     };
     ended(label(node), core.id, ending);
     if let Some(cause) = cause {
@@ -168,8 +168,11 @@ fn report(node: &Arc<Node>, has_value: bool, cause: Option<Cause<AnyError>>) {
             elapsed: Timestamp::now().since(task.created),
             cause,
         };
-        let watched = fate::fail(task);
-        core.fail(group, failure, watched);
+        match fate::fail(task) {
+            Heir::Group => core.fail(group, failure, false),
+            Heir::Both => core.fail(group, failure, true),
+            Heir::Handle => core.note(failure, true),
+        }
     }
     // With the last handle goes all that `end` looks after, and nobody is left to ask.
     if Arc::strong_count(node) > 1 {
@@ -186,6 +189,7 @@ impl<E: Send + 'static> Cause<E> {
             Self::Panic(panic) => Cause::Panic(panic),
             Self::Deadline => Cause::Deadline,
             Self::Cancelled(reason) => Cause::Cancelled(reason),
+            Self::Budget(budget) => Cause::Budget(budget),
         }
     }
 }
@@ -200,6 +204,7 @@ impl Cause<AnyError> {
             Self::Panic(panic) => Cause::Panic(panic),
             Self::Deadline => Cause::Deadline,
             Self::Cancelled(reason) => Cause::Cancelled(reason),
+            Self::Budget(budget) => Cause::Budget(budget),
         }
     }
 }

@@ -11,6 +11,7 @@ use shibuya_cancel::{Cancelled, Reason, TaskId};
 use shibuya_waitlist::primitives::Mutex;
 use tokio::runtime::Handle;
 
+use crate::cleanup::{Cleanup, Next, Stack};
 use crate::error::{Cause, Failure, Straggler};
 use crate::failures::Failures;
 use crate::limit::Slots;
@@ -35,6 +36,7 @@ pub(crate) struct Core {
     /// Captured at the start, so that a handle spawns from any thread.
     pub(crate) runtime: Handle,
     pub(crate) roster: Roster,
+    pub(crate) cleanups: Stack<Cleanup>,
     live: Live,
     failures: Mutex<Failures<AnyError>>,
     /// For show.
@@ -58,6 +60,7 @@ impl Core {
             slots,
             runtime,
             roster: Roster::new(),
+            cleanups: Stack::new(),
             live: Live::new(),
             failures: Mutex::new(Failures::new()),
             is_body_over: AtomicBool::new(false),
@@ -74,9 +77,15 @@ impl Core {
         self.live.count()
     }
 
-    /// The tasks that have not ended.
+    /// The tasks that have not ended, without those that an abort does not reach.
     pub(crate) fn stragglers(&self) -> Vec<Straggler> {
-        let living = self.roster.living();
+        self.living(|node| !node.is_shelter())
+    }
+
+    /// Those of the tasks that have not ended.
+    pub(crate) fn living(&self, which: impl Fn(&Node) -> bool) -> Vec<Straggler> {
+        let mut living = self.roster.living();
+        living.retain(|node| which(node));
         let tasks = living.iter().filter_map(|node| node.role().task());
         tasks
             .map(|task| Straggler {
@@ -108,6 +117,11 @@ impl Core {
         self.live.enter() == Entered::Yes
     }
 
+    /// Counts one task more, also in a group that is closed, as long as it waits for anything.
+    pub(crate) fn adopt(&self) -> bool {
+        self.live.adopt()
+    }
+
     /// A task has ended. The last one wakes the driver, or, where that is gone, tells the group
     /// further out that waits in its stead.
     pub(crate) fn leave(&self, node: &Node) {
@@ -133,14 +147,18 @@ impl Core {
         }
     }
 
-    /// Closes the group if no task lives; from then on none can enter.
-    pub(crate) fn try_close(&self) -> bool {
-        self.live.try_close()
+    /// What the end of the group still waits for, once its body is gone. If it is nothing, the group is
+    /// closed: from then on no task can enter, and no clean-up.
+    pub(crate) fn wind_up(&self) -> Next<Cleanup> {
+        if self.len() > 0 {
+            return Next::Tasks;
+        }
+        self.cleanups.next_or_close(|| self.live.try_close())
     }
 
     /// The driver is gone while tasks may live: the group further out waits for them.
     pub(crate) fn orphan(&self, node: &Node) {
-        let _ = enclosing(node).any(|(outer, _)| outer.live.adopt());
+        let _ = enclosing(node).any(|(outer, _)| outer.adopt());
         if self.live.orphan() == 0 {
             self.roster.clear();
             if let Some((outer, node)) = adopter(node) {
@@ -152,6 +170,11 @@ impl Core {
     /// A failure in the group: it ends the group, unless failures are collected.
     pub(crate) fn fail(&self, node: &Node, failure: Failure<AnyError>, watched: bool) {
         self.note(failure, watched);
+        self.react(node);
+    }
+
+    /// What a failure means for the others.
+    fn react(&self, node: &Node) {
         if self.on_error == OnError::CancelSiblings {
             node.cancel(Reason::Failed);
         }
@@ -177,10 +200,12 @@ impl Core {
         self.failures.lock().take(id)
     }
 
-    /// Nobody will ask for this failure any more, so it counts against the maximum again.
-    pub(crate) fn unwatch(&self, id: TaskId) {
+    /// Nobody will ask for this failure any more, so it counts against the maximum again, and a
+    /// shield's becomes the group's.
+    pub(crate) fn unwatch(&self, node: &Node, id: TaskId) {
         let spare = self.failures.lock().unwatch(id);
         drop(spare);
+        self.react(node);
     }
 
     /// All failures, in the order in which they came, and how many more there were.

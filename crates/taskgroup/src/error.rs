@@ -42,6 +42,8 @@ pub enum Cause<E> {
     Deadline,
     /// The group was cancelled before its body had a value to give.
     Cancelled(Reason),
+    /// It was a clean-up, and was cut when its budget, which was this, was used up.
+    Budget(Duration),
 }
 
 /// A task that was still at work when the grace was over, and was dropped.
@@ -248,6 +250,7 @@ impl<E> Cause<E> {
             Self::Panic(panic) => panic.to_string(),
             Self::Deadline => "deadline passed".to_owned(),
             Self::Cancelled(reason) => format!("cancelled: {reason}"),
+            Self::Budget(budget) => format!("cut: its budget of {budget:?} was used up"),
         }
     }
 }

@@ -4,6 +4,7 @@
 
 mod builder;
 mod child;
+mod cleanup;
 mod core;
 mod cpu;
 pub mod deadline_scheduler;
@@ -27,10 +28,16 @@ pub mod process;
 mod roster;
 mod run;
 mod see;
+mod serve;
+mod shelter;
+mod shield;
 mod spawn;
 mod task;
 
 pub use builder::{Builder, OnError, OnPanic};
+pub use cleanup::{
+    Ending, OnCleanup, Release, ReleaseError, Resources, RunWithCleanup, run_with_cleanup,
+};
 pub use cpu::{Cpu, CpuPool, cpu};
 pub use deadline_scheduler::{DeadlineScheduler, Job};
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
@@ -52,10 +59,15 @@ pub use pipeline::{
 #[cfg_attr(docsrs, doc(cfg(feature = "process")))]
 pub use process::{Process, ProcessError, process};
 pub use run::Run;
-pub use see::{Counts, Ended, Ending, Kind, State, TaskInfo, TreeSnapshot, dump, watchdog};
+pub use see::{Counts, Ended, EndedAs, Kind, State, TaskInfo, TreeSnapshot, dump, watchdog};
+#[cfg(feature = "signal")]
+#[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
+pub use serve::Signal;
+pub use serve::{Serve, ServeRun, Served, ShutdownReport, ShutdownRequested, serve};
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, step,
     timeout,
 };
+pub use shield::{Shield, shield};
 pub use spawn::{SpawnReady, TaskBuilder};
 pub use task::{Task, TaskOutcome};

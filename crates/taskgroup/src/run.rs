@@ -13,6 +13,7 @@ use shibuya_cancel::{Reason, TaskId};
 use tokio::runtime::Handle;
 
 use crate::builder::Builder;
+use crate::cleanup::{Drain, Next};
 use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure, GroupError, Report, Straggler};
 use crate::limit::Free;
@@ -40,6 +41,8 @@ pin_project! {
         grace_ends: Option<Timestamp>,
         on_panic: OnPanic,
         aborted: Vec<Straggler>,
+        // All tasks have ended: neither deadline nor grace is for what comes after them.
+        is_cleaning: bool,
         // The failure that says that the deadline passed.
         expired: Option<TaskId>,
         over: bool,
@@ -55,8 +58,7 @@ pin_project! {
             node.abort(Reason::Dropped);
             // A panic in the body's destructor goes on, yet not before the tasks are accounted for.
             let dropped = drop_inside(this.body.as_mut(), &node);
-            core(&node).orphan(&node);
-            node.end();
+            leave_behind(node);
             if let Err(payload) = dropped {
                 if !std::thread::panicking() {
                     std::panic::resume_unwind(payload);
@@ -87,6 +89,7 @@ impl<T, E, F, Fut> Run<T, E, F, Fut> {
             timer: Timer::new(),
             grace_ends: None,
             aborted: Vec::new(),
+            is_cleaning: false,
             expired: None,
             over: false,
         }
@@ -103,10 +106,8 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         assert!(!self.over, "`Run` polled after it was done");
-        if self.node.is_none() {
-            self.as_mut().start();
-        }
-        let node = self.node.clone().expect("made by `start`");
+        self.as_mut().ensure_started();
+        let node = self.node().clone();
         node.drive(cx.waker());
         if self.body.is_some() && !node.is_aborted() {
             self.as_mut().poll_body(&node, cx);
@@ -115,10 +116,17 @@ where
             if node.is_aborted() && self.body.is_some() {
                 self.as_mut().cut_body(&node);
             }
-            if self.body.is_none() && core(&node).try_close() {
-                return Poll::Ready(self.conclude());
+            if self.body.is_none() {
+                match core(&node).wind_up() {
+                    Next::Nothing => return Poll::Ready(self.conclude()),
+                    Next::Cleanup(cleanup) => {
+                        *self.as_mut().project().is_cleaning = true;
+                        cleanup.start(&node);
+                    }
+                    Next::Tasks => {}
+                }
             }
-            if node.is_aborted() {
+            if node.is_aborted() || self.is_cleaning {
                 // The last task to end wakes us.
                 return Poll::Pending;
             }
@@ -133,6 +141,45 @@ where
     F: FnOnce(TaskGroup<E>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
 {
+    /// Makes the group and its body, if that was not done yet.
+    pub(crate) fn ensure_started(self: Pin<&mut Self>) {
+        if self.node.is_none() {
+            self.start();
+        }
+    }
+
+    /// Of a group that was started.
+    pub(crate) fn node(&self) -> &Arc<Node> {
+        self.node.as_ref().expect("the group was started")
+    }
+
+    /// Has what is left dropped, as the end of the grace does.
+    pub(crate) fn abort(self: Pin<&mut Self>, why: Reason) {
+        let this = self.project();
+        let node = this.node.as_ref().expect("the group was started");
+        abort(node, this.aborted, why);
+    }
+
+    /// The tasks that the end of the grace found at work.
+    pub(crate) fn aborted(&self) -> &[Straggler] {
+        &self.aborted
+    }
+
+    /// Whether clean-ups run, after all tasks.
+    pub(crate) fn is_cleaning(&self) -> bool {
+        self.is_cleaning
+    }
+
+    /// Stops waiting for the tasks of an aborted group. What waits for them in its stead is what would
+    /// if this was dropped.
+    pub(crate) fn abandon(mut self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let node = self.node().clone();
+        let result = self.as_mut().result();
+        *self.project().over = true;
+        leave_behind(node);
+        result
+    }
+
     /// Makes the group's node, inside the scope in force here, and the body.
     fn start(self: Pin<&mut Self>) {
         let mut this = self.project();
@@ -223,11 +270,7 @@ where
                 Timestamp::now().after(node.grace())
             });
             std::task::ready!(this.timer.poll(ends, cx));
-            *this.aborted = core(node).stragglers();
-            for task in &*this.aborted {
-                tracing::warn!(%task, "aborted: still at work when the grace was over");
-            }
-            node.abort(Reason::Requested);
+            abort(node, this.aborted, Reason::Requested);
             return Poll::Ready(());
         }
         if covers(*this.at, cx) {
@@ -238,13 +281,20 @@ where
         Poll::Ready(())
     }
 
-    fn conclude(self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
-        let this = self.project();
+    fn conclude(mut self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let this = self.as_mut().project();
         *this.over = true;
         let node = this.node.as_ref().expect("the group was started");
         node.end();
+        core(node).roster.clear();
+        self.result()
+    }
+
+    /// What the group gives, with all failures until now.
+    fn result(self: Pin<&mut Self>) -> Result<T, GroupError<E>> {
+        let this = self.project();
+        let node = this.node.as_ref().expect("the group was started");
         let core = core(node);
-        core.roster.clear();
         let (mut failures, dropped) = core.take_failures();
         if this.value.is_some() && !node.is_aborted() {
             // All ended by themselves within the grace: late, and well.
@@ -266,7 +316,7 @@ where
             first,
             later: kept.collect(),
             dropped,
-            aborted: std::mem::take(this.aborted),
+            aborted: this.aborted.clone(),
         });
         if *this.on_panic == OnPanic::Resume {
             return Err(error.resume_panic());
@@ -293,7 +343,7 @@ impl<E> GroupError<E> {
     }
 }
 
-fn core(node: &Node) -> &Core {
+pub(crate) fn core(node: &Node) -> &Core {
     Core::of(node).expect("a group's node has a core")
 }
 
@@ -336,6 +386,25 @@ fn typed<E: 'static>(failure: Failure<AnyError>) -> Failure<E> {
         location,
         elapsed,
         cause: cause.typed(),
+    }
+}
+
+/// Has what is left dropped, and notes it.
+fn abort(node: &Node, aborted: &mut Vec<Straggler>, why: Reason) {
+    *aborted = core(node).stragglers();
+    for task in &*aborted {
+        tracing::warn!(%task, "aborted: still at work when the grace was over");
+    }
+    node.abort(why);
+}
+
+/// Nobody drives the group here any more. It was aborted, and has no body.
+fn leave_behind(node: Arc<Node>) {
+    if core(&node).cleanups.close_if_empty() {
+        core(&node).orphan(&node);
+        node.end();
+    } else {
+        Drain::spawn(node);
     }
 }
 

@@ -9,7 +9,7 @@ use shibuya_cancel::raw::{Label, Node, with_scope};
 use shibuya_cancel::{Reason, TaskId};
 use tokio::task::JoinHandle;
 
-use crate::core::Core;
+use crate::core::{AnyError, Core};
 use crate::error::Cause;
 use crate::{Name, OnError, Outcome};
 
@@ -26,13 +26,31 @@ pub(crate) mod fate {
     /// The handle has given the value.
     const TAKEN: u8 = 4;
     /// It waits for a slot.
-    pub(crate) const QUEUED: u8 = 8;
+    pub(crate) const QUEUED: u8 = 16;
     /// It waits for a thread that blocks.
-    pub(crate) const BLOCKING: u8 = 16;
+    pub(crate) const BLOCKING: u8 = 32;
+    /// The failure is the handle's own, as long as there is one.
+    const SHIELD: u8 = 8;
 
-    /// Gives whether somebody may still ask for the failure.
-    pub(crate) fn fail(task: &Label) -> bool {
-        task.fate.fetch_or(FAILED, AcqRel) & UNWATCHED == 0
+    /// Who a failure is for.
+    pub(crate) enum Heir {
+        Group,
+        Handle,
+        /// It ends the group, and somebody may still ask for it.
+        Both,
+    }
+
+    /// Before the task is spawned.
+    pub(crate) fn shield(task: &Label) {
+        task.fate.store(SHIELD, Relaxed);
+    }
+
+    pub(crate) fn fail(task: &Label) -> Heir {
+        match task.fate.fetch_or(FAILED, AcqRel) & (UNWATCHED | SHIELD) {
+            0 => Heir::Both,
+            SHIELD => Heir::Handle,
+            _ => Heir::Group,
+        }
     }
 
     /// Gives whether there is a failure that nobody will ask for.
@@ -186,7 +204,14 @@ impl<T, E> Task<T, E> {
         TaskOutcome { task: self }
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End<T>> {
+    /// The failure, if the group still has it: then it is no longer the group's.
+    pub(crate) fn take_failure(&mut self) -> Option<Cause<AnyError>> {
+        let cause = self.core().take_failure(self.id())?;
+        fate::take(self.label());
+        Some(cause)
+    }
+
+    pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End<T>> {
         let value = match &mut self.handle {
             // An error means that the runtime dropped the task: no value either.
             Some(handle) => ready!(Pin::new(handle).poll(cx)).ok().flatten(),
@@ -224,7 +249,7 @@ impl<T, E> Task<T, E> {
     /// blocking thread that nobody can drop, it is a bug to wait for it.
     #[cold]
     fn missing<R>(&self, why: &str) -> Poll<R> {
-        if self.group().is_cancelled() && is_dropped_with(self.group()) {
+        if self.group().is_doomed() && is_dropped_with(self.group()) {
             return Poll::Pending;
         }
         let task = self.label();
@@ -235,7 +260,7 @@ impl<T, E> Task<T, E> {
     }
 }
 
-enum End<T> {
+pub(crate) enum End<T> {
     Value(T),
     Failed,
     Cancelled(Reason),
@@ -248,6 +273,9 @@ fn is_dropped_with(group: &Arc<Node>) -> bool {
         while let Some(node) = scope {
             if Arc::ptr_eq(node, group) {
                 return true;
+            }
+            if node.is_shelter() {
+                return false;
             }
             scope = node.parent();
         }
@@ -272,7 +300,7 @@ impl<T, E> Unpin for Task<T, E> {}
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
         if fate::unwatch(self.label()) {
-            self.core().unwatch(self.id());
+            self.core().unwatch(self.group(), self.id());
         }
     }
 }
@@ -309,7 +337,7 @@ impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
                 Some(Cause::Panic(panic)) => Poll::Ready(Outcome::Panicked(panic)),
                 Some(Cause::Deadline) => Poll::Ready(Outcome::Cancelled(Reason::Deadline)),
                 // Taken before, or reported by a group that is over.
-                Some(Cause::Cancelled(_)) | None => {
+                Some(Cause::Cancelled(_) | Cause::Budget(_)) | None => {
                     task.missing("failed, and the group has reported it")
                 }
             },

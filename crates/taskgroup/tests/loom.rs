@@ -15,6 +15,9 @@ mod live;
 #[path = "../src/map/outlet.rs"]
 #[allow(dead_code, reason = "a part of it is tested")]
 mod outlet;
+#[path = "../src/cleanup/stack.rs"]
+#[allow(dead_code, reason = "a part of it is tested")]
+mod stack;
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
@@ -32,6 +35,7 @@ use loom::future::block_on;
 use loom::thread;
 use outlet::Outlet;
 use shibuya_waitlist::primitives::Mutex;
+use stack::{Next, Stack};
 
 /// A group as far as its count goes: who drives it sleeps until it may close.
 struct Group {
@@ -97,6 +101,58 @@ fn the_last_task_wakes_the_driver() {
         assert_eq!(group.live.count(), 0);
         assert_eq!(group.live.enter(), Entered::Closed);
         tasks.into_iter().for_each(|task| task.join().unwrap());
+    });
+}
+
+/// As `Core::wind_up` and `Run` do it, with clean-ups that are over at once. Gives how many ran.
+fn wind_up(group: &Group, cleanups: &Stack<()>) -> usize {
+    let mut ran = 0;
+    block_on(poll_fn(|cx| {
+        *group.driver.lock() = Some(cx.waker().clone());
+        loop {
+            if group.live.count() > 0 {
+                return Poll::Pending;
+            }
+            match cleanups.next_or_close(|| group.live.try_close()) {
+                Next::Tasks => return Poll::Pending,
+                Next::Cleanup(()) => ran += 1,
+                Next::Nothing => return Poll::Ready(()),
+            }
+        }
+    }));
+    ran
+}
+
+#[test]
+fn a_clean_up_is_run_or_refused() {
+    loom::model(|| {
+        let (group, cleanups) = (Group::new(1), Arc::new(Stack::new()));
+        // One from a task on its way out, which is always in time, and one from elsewhere.
+        let (own, others) = (group.clone(), cleanups.clone());
+        let task = thread::spawn(move || {
+            assert!(others.push(()).is_ok());
+            own.leave(None);
+        });
+        let others = cleanups.clone();
+        let stranger = thread::spawn(move || usize::from(others.push(()).is_ok()));
+        let ran = wind_up(&group, &cleanups);
+        task.join().unwrap();
+        assert_eq!(ran, 1 + stranger.join().unwrap());
+        assert!(cleanups.push(()).is_err());
+    });
+}
+
+#[test]
+fn a_dropped_group_hands_its_clean_ups_over_or_refuses_them() {
+    loom::model(|| {
+        let (group, cleanups) = (Group::new(0), Arc::new(Stack::new()));
+        let others = cleanups.clone();
+        let stranger = thread::spawn(move || usize::from(others.push(()).is_ok()));
+        let ran = match cleanups.close_if_empty() {
+            true => 0,
+            false => wind_up(&group, &cleanups),
+        };
+        assert_eq!(ran, stranger.join().unwrap());
     });
 }
 

@@ -10,7 +10,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use shibuya_taskgroup::{
-    CancelScope, Ending, Kind, OnError, State, TaskGroup, TaskInfo, TreeSnapshot, cancelled, dump,
+    CancelScope, EndedAs, Kind, OnError, State, TaskGroup, TaskInfo, TreeSnapshot, cancelled, dump,
     step,
 };
 use tokio::sync::Semaphore;
@@ -244,11 +244,11 @@ async fn what_ended_lately_is_remembered() {
         .map(|ended| (ended.name.to_string(), ended.ending))
         .collect();
     let expected = [
-        ("e done", Ending::Done),
-        ("e failed", Ending::Failed),
-        ("e panicked", Ending::Panicked),
-        ("e cancelled", Ending::Cancelled),
-        ("e late", Ending::TimedOut),
+        ("e done", EndedAs::Done),
+        ("e failed", EndedAs::Failed),
+        ("e panicked", EndedAs::Panicked),
+        ("e cancelled", EndedAs::Cancelled),
+        ("e late", EndedAs::TimedOut),
     ];
     assert_eq!(endings.len(), expected.len());
     for (name, ending) in expected {

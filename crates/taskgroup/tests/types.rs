@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::error::Error;
 use std::fmt::Debug;
 use std::marker::PhantomPinned;
+use std::rc::Rc;
 
 use shibuya_taskgroup::*;
 use static_assertions::{assert_impl_all, assert_not_impl_any};
@@ -61,6 +62,22 @@ mod processes {
     assert_impl_all!(process::Output: Send, Sync, Unpin, Clone, Debug);
     assert_impl_all!(ProcessError: Error, Send, Sync, Unpin);
 }
+
+assert_impl_all!(Shield<SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(OnCleanup: Send, Sync, Unpin, Debug);
+assert_impl_all!(Ending: Send, Sync, Unpin, Clone, Debug, PartialEq);
+assert_impl_all!(RunWithCleanup<std::future::Ready<Result<(), SendOnly>>>: Send, Debug);
+assert_impl_all!(RunWithCleanup<std::future::Ready<Result<(), ()>>>: Unpin);
+assert_not_impl_any!(RunWithCleanup<std::future::Ready<Result<(), Rc<()>>>>: Send);
+assert_impl_all!(Resources: Send, Unpin, Debug);
+assert_impl_all!(Release: Send, Unpin, Debug);
+assert_impl_all!(ReleaseError: Error, Send, Sync, Unpin);
+assert_impl_all!(Serve: Send, Unpin, Debug);
+assert_impl_all!(ServeRun<(), String, fn(), std::future::Ready<()>>: Send, Debug);
+assert_not_impl_any!(ServeRun<(), String, fn(), std::future::Ready<()>>: Unpin);
+assert_impl_all!(Served<(), String>: Send, Sync, Unpin, Debug);
+assert_impl_all!(ShutdownReport: Send, Sync, Unpin, Clone, Debug);
+assert_impl_all!(ShutdownRequested: Send, Unpin, Debug);
 
 assert_impl_all!(GroupError<String>: Error, Send, Sync, Unpin);
 assert_impl_all!(GroupError<GroupError<String>>: Error, Send, Sync);

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use shibuya_cancel::TaskId;
 use shibuya_cancel::raw::Label;
 
-use super::ended::{Ended, Ending, Ring};
+use super::ended::{Ended, EndedAs, Ring};
 use super::{coarse, watchdog};
 
 // The primitives are the standard library's also under loom: what stands here is read for show alone,
@@ -104,7 +104,7 @@ impl Drop for Polling {
 
 /// Remembers a task that ended on this thread.
 #[inline]
-pub(crate) fn ended(task: &Label, group: TaskId, ending: Ending) {
+pub(crate) fn ended(task: &Label, group: TaskId, ending: EndedAs) {
     let _ = DESK.try_with(|desk| lock(&desk.ended).push(Ended::new(task, group, ending)));
 }
 

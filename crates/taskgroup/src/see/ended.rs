@@ -25,7 +25,7 @@ pub struct Ended {
     #[cfg_attr(feature = "serde", serde(serialize_with = "super::json::id"))]
     pub group: TaskId,
     /// How it ended.
-    pub ending: Ending,
+    pub ending: EndedAs,
     /// How long it lived, from its spawn to its end, to about 20 ms.
     #[cfg_attr(
         feature = "serde",
@@ -38,7 +38,7 @@ pub struct Ended {
 
 impl Ended {
     #[inline]
-    pub(super) fn new(task: &Label, group: TaskId, ending: Ending) -> Self {
+    pub(super) fn new(task: &Label, group: TaskId, ending: EndedAs) -> Self {
         let at = coarse::now();
         Self {
             id: task.id,
@@ -60,7 +60,7 @@ impl Ended {
     serde(rename_all = "snake_case")
 )]
 #[non_exhaustive]
-pub enum Ending {
+pub enum EndedAs {
     /// With a value.
     Done,
     /// With an error.
@@ -69,7 +69,7 @@ pub enum Ending {
     Panicked,
     /// It was dropped, or passed its cancellation on.
     Cancelled,
-    /// It ran for longer than its timeout.
+    /// It ran for longer than its timeout or budget.
     TimedOut,
 }
 
@@ -119,7 +119,7 @@ impl fmt::Display for Ended {
     }
 }
 
-impl fmt::Display for Ending {
+impl fmt::Display for EndedAs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Done => "done",

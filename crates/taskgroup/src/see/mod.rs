@@ -15,6 +15,6 @@ mod walk;
 pub mod watchdog;
 
 pub(crate) use desk::{Polling, ended};
-pub use ended::{Ended, Ending};
+pub use ended::{Ended, EndedAs};
 pub use snapshot::{Counts, Kind, State, TaskInfo, TreeSnapshot};
 pub use walk::dump;

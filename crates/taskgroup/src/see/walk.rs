@@ -218,7 +218,7 @@ impl Place {
                     State::Queued
                 } else if info.polls == 0 {
                     State::Created
-                } else if self.node.is_shielded() {
+                } else if self.node.is_shelter() {
                     State::Shielded
                 } else {
                     calm
