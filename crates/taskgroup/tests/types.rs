@@ -18,7 +18,7 @@ assert_impl_all!(TaskBuilder<'static, SendOnly>: Send, Sync, Unpin);
 assert_impl_all!(Task<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(TaskOutcome<'static, SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(SpawnReady<'static, SendOnly, SendOnly>: Send, Unpin);
-assert_impl_all!(Gather<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(Gather<SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(TryGather<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Collect<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Unordered<SendOnly, SendOnly>: Send, Unpin, Debug);
