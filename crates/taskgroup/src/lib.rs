@@ -2,8 +2,11 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod arrivals;
+mod as_completed;
 mod builder;
 mod child;
+mod completions;
 mod core;
 mod error;
 mod failures;
@@ -15,13 +18,17 @@ mod live;
 mod map;
 mod outcome;
 mod panic;
+mod race;
 mod roster;
 mod run;
 mod settled;
 mod spawn;
 mod task;
+mod wait;
 
+pub use as_completed::{AsCompleted, NextCompleted, as_completed};
 pub use builder::{Builder, OnError, OnPanic};
+pub use completions::IntoFutures;
 pub use error::{Cause, Failure, GroupError, OrCancelled, Straggler, TrySpawnError};
 pub use gather::{Gather, IntoGather, IntoTryGather, TryGather, gather, try_gather};
 pub use group::TaskGroup;
@@ -29,9 +36,11 @@ pub use input::Kind;
 pub use map::{Collect, MapConcurrent, Ordered, Unordered, map_concurrent};
 pub use outcome::Outcome;
 pub use panic::Panic;
+pub use race::{NoneSucceeded, Race, SelectFirst, race, select_first};
 pub use run::Run;
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,
 };
 pub use spawn::{SpawnReady, TaskBuilder};
 pub use task::{Task, TaskOutcome};
+pub use wait::{Done, Until, Wait, wait};

@@ -6,6 +6,7 @@ use futures_core::future::BoxFuture;
 
 use super::{IntoGather, IntoTryGather, outcome, settle, spawn};
 use crate::input::Many;
+use crate::run::Run;
 use crate::settled::Settled;
 use crate::{GroupError, Outcome, TaskGroup};
 
@@ -25,7 +26,7 @@ where
         let futures: Vec<_> = self.into_iter().collect();
         let count = futures.len();
         let group = TaskGroup::<Infallible>::builder().name("gather");
-        let run = group.run(async move |g| {
+        let body = async move |g: TaskGroup<_>| {
             let settled = futures.into_iter().map(Settled::new).enumerate();
             let tasks: Vec<_> = settled
                 .map(|(i, fut)| spawn(&g, location, i, fut))
@@ -35,7 +36,8 @@ where
                 outcomes.push(outcome(task).await);
             }
             Ok(outcomes)
-        });
+        };
+        let run = Run::new(group, body, location);
         Box::pin(settle(run, move |reason| {
             let outcome = || Outcome::Cancelled(reason.clone());
             std::iter::repeat_with(outcome).take(count).collect()
@@ -59,7 +61,7 @@ where
     ) -> BoxFuture<'static, Result<Self::Values, GroupError<E>>> {
         let futures: Vec<_> = self.into_iter().collect();
         let group = TaskGroup::builder().name("try_gather");
-        Box::pin(group.run(async move |g| {
+        let body = async move |g: TaskGroup<_>| {
             let numbered = futures.into_iter().enumerate();
             let tasks: Vec<_> = numbered
                 .map(|(i, fut)| spawn(&g, location, i, fut))
@@ -69,6 +71,7 @@ where
                 values.push(task.await);
             }
             Ok(values)
-        }))
+        };
+        Box::pin(Run::new(group, body, location))
     }
 }

@@ -6,6 +6,7 @@ use futures_core::future::BoxFuture;
 
 use super::{IntoGather, IntoTryGather, outcome, settle, spawn};
 use crate::input::{Tuple, for_each_tuple};
+use crate::run::Run;
 use crate::settled::Settled;
 use crate::{GroupError, Outcome, TaskGroup};
 
@@ -26,10 +27,11 @@ macro_rules! gather_tuple {
                 location: &'static Location<'static>,
             ) -> BoxFuture<'static, Self::Outcomes> {
                 let group = TaskGroup::<Infallible>::builder().name("gather");
-                let run = group.run(async move |g| {
+                let body = async move |g: TaskGroup<_>| {
                     let tasks = ($(spawn(&g, location, $i, Settled::new(self.$i)),)+);
                     Ok(($(outcome(tasks.$i).await,)+))
-                });
+                };
+                let run = Run::new(group, body, location);
                 Box::pin(settle(run, |reason| {
                     ($(Outcome::<$T, $E>::Cancelled(reason.clone()),)+)
                 }))
@@ -56,10 +58,11 @@ macro_rules! try_gather_tuple {
                 location: &'static Location<'static>,
             ) -> BoxFuture<'static, Result<Self::Values, GroupError<E>>> {
                 let group = TaskGroup::builder().name("try_gather");
-                Box::pin(group.run(async move |g| {
+                let body = async move |g: TaskGroup<_>| {
                     let tasks = ($(spawn(&g, location, $i, self.$i),)+);
                     Ok(($(tasks.$i.await,)+))
-                }))
+                };
+                Box::pin(Run::new(group, body, location))
             }
         }
     };
