@@ -21,6 +21,7 @@ mod panic;
 mod race;
 mod roster;
 mod run;
+mod sequence;
 mod settled;
 mod spawn;
 mod task;
@@ -38,6 +39,7 @@ pub use outcome::Outcome;
 pub use panic::Panic;
 pub use race::{NoneSucceeded, Race, SelectFirst, race, select_first};
 pub use run::Run;
+pub use sequence::{CollectSequence, Sequence, SequenceError, Step, sequence};
 pub use shibuya_cancel::{
     CancelScope, Cancelled, Elapsed, Name, Reason, TaskId, cancelled, check, remaining, timeout,
 };

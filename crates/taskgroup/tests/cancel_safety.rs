@@ -9,7 +9,7 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
     GroupError, MapConcurrent, OnError, Ordered, Outcome, Task, TaskGroup, Unordered, Until,
-    as_completed, gather, map_concurrent, race, select_first, try_gather, wait,
+    as_completed, gather, map_concurrent, race, select_first, sequence, try_gather, wait,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
 use tokio::sync::{Mutex, oneshot};
@@ -469,6 +469,47 @@ async fn the_first_of_several() {
                 probes.assert_all_dropped();
             }
             all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn one_after_the_other() {
+    let report = cancel_at_every_poll(
+        "sequence",
+        async || {
+            let probes = Probes::new();
+            let all = sequence(probing(&probes));
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(values) = ending {
+                values.unwrap().into_iter().for_each(Probe::deliver);
+                assert_eq!(probes.delivered(), [0, 1, 2, 3]);
+            }
+            probes.assert_all_dropped();
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "Sequence::collect",
+        async || {
+            let probes = Probes::new();
+            let all = sequence(probing(&probes).into_iter().map(|step| || step)).collect();
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(results) = ending {
+                results
+                    .into_iter()
+                    .for_each(|result| result.unwrap().deliver());
+                assert_eq!(probes.delivered(), [0, 1, 2, 3]);
+            }
+            probes.assert_all_dropped();
         },
     )
     .await;

@@ -28,6 +28,7 @@ assert_impl_all!(Wait<'static, SendOnly, SendOnly>: Send, Debug);
 assert_not_impl_any!(Wait<'static, SendOnly, SendOnly>: Unpin);
 assert_impl_all!(Done<String, String>: Send, Sync, Unpin, Debug);
 assert_impl_all!(NoneSucceeded<String>: Error, Send, Sync, Unpin);
+assert_impl_all!(SequenceError<String, String>: Error, Send, Sync, Unpin);
 assert_impl_all!(Until: Send, Sync, Unpin, Copy, Debug);
 assert_impl_all!(Collect<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Unordered<SendOnly, SendOnly>: Send, Unpin, Debug);
@@ -74,6 +75,15 @@ fn a_run_is_send_when_its_body_is() {
         total
     }));
     assert_eq!(runtime.block_on(counted).unwrap(), 15);
+}
+
+/// A step is pinned where it is, and may stay on its thread.
+#[test]
+fn a_sequence_is_what_its_steps_are() {
+    fn is_debug<D: Debug>(_: &D) {}
+    let steps = || [std::future::ready(Ok::<u8, String>(1))];
+    is_debug(&is_send(sequence(steps())));
+    is_debug(&is_send(sequence(steps()).collect()));
 }
 
 /// As those write who wrap groups in functions of their own.
