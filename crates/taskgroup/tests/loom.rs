@@ -322,7 +322,9 @@ fn who_wants_all_that_come_is_woken() {
         block_on(poll_fn(|cx| arrivals.poll_take(&mut come, 2, cx)));
         come.make_contiguous().sort_unstable();
         assert_eq!(come, [1, 2]);
-        pushing.map(|pusher| pusher.join().unwrap());
+        for pusher in pushing {
+            pusher.join().unwrap();
+        }
     });
 }
 
@@ -341,7 +343,9 @@ fn who_takes_what_has_come_misses_none() {
             assert!(!come.is_empty());
             sum += come.drain(..).sum::<i32>();
         }
-        pushing.map(|pusher| pusher.join().unwrap());
+        for pusher in pushing {
+            pusher.join().unwrap();
+        }
     });
 }
 
