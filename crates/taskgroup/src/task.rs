@@ -1,13 +1,15 @@
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::mem::replace;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker, ready};
 
 use shibuya_cancel::raw::{Label, Node, with_scope};
 use shibuya_cancel::{Reason, TaskId};
-use tokio::task::JoinHandle;
+use tokio::task::coop::unconstrained;
+use tokio::task::{JoinError, JoinHandle};
 
 use crate::core::{AnyError, Core};
 use crate::error::Cause;
@@ -118,15 +120,32 @@ pub(crate) fn says(bit: u8, on: bool) {
 /// awaited outside of its group, or in one that collects failures; or the task alone was aborted.
 /// The message names the task.
 pub struct Task<T, E> {
-    handle: Option<JoinHandle<Option<T>>>,
+    end: Ending<T>,
     node: Arc<Node>,
     error: PhantomData<fn() -> E>,
+}
+
+/// Where the value is.
+enum Ending<T> {
+    Awaited(JoinHandle<Option<T>>),
+    /// It came when somebody only asked whether the task has ended. In a mutex, so that a task is
+    /// `Sync` whatever it gives.
+    Here(Box<Mutex<T>>),
+    /// It was taken, or there is none.
+    Gone,
+}
+
+impl<T> Ending<T> {
+    fn of(result: Result<Option<T>, JoinError>) -> Option<T> {
+        // An error means that the runtime dropped the task: no value either.
+        result.ok().flatten()
+    }
 }
 
 impl<T, E> Task<T, E> {
     pub(crate) fn new(node: Arc<Node>, handle: Option<JoinHandle<Option<T>>>) -> Self {
         Self {
-            handle,
+            end: handle.map_or(Ending::Gone, Ending::Awaited),
             node,
             error: PhantomData,
         }
@@ -144,7 +163,10 @@ impl<T, E> Task<T, E> {
 
     /// Whether the task has ended, one way or another.
     pub fn is_finished(&self) -> bool {
-        self.handle.as_ref().is_none_or(JoinHandle::is_finished)
+        match &self.end {
+            Ending::Awaited(handle) => handle.is_finished(),
+            Ending::Here(_) | Ending::Gone => true,
+        }
     }
 
     /// Asks this one task to stop: [`cancelled`](shibuya_cancel::cancelled) and
@@ -212,23 +234,58 @@ impl<T, E> Task<T, E> {
     }
 
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<End<T>> {
-        let value = match &mut self.handle {
-            // An error means that the runtime dropped the task: no value either.
-            Some(handle) => ready!(Pin::new(handle).poll(cx)).ok().flatten(),
-            None => None,
+        let came = match &mut self.end {
+            Ending::Awaited(handle) => Ending::of(ready!(Pin::new(handle).poll(cx))),
+            Ending::Here(_) | Ending::Gone => None,
         };
-        self.handle = None;
+        let value = match replace(&mut self.end, Ending::Gone) {
+            Ending::Here(value) => value.into_inner().ok(),
+            Ending::Awaited(_) | Ending::Gone => came,
+        };
         Poll::Ready(match value {
             Some(value) => {
                 fate::take(self.label());
                 End::Value(value)
             }
-            None if fate::has_failed(self.label()) => End::Failed,
+            None if self.has_failed() => End::Failed,
             None if fate::was_taken(self.label()) => {
                 panic!("task `{}` was polled after it gave its value", self.name())
             }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
         })
+    }
+
+    /// Ready when the task has ended; what it gives stays here. Else its end calls the waker, and nothing
+    /// else does: a look costs nothing of the budget of who looks.
+    pub(crate) fn poll_finished(&mut self, waker: &Waker) -> Poll<()> {
+        let mut cx = Context::from_waker(waker);
+        if let Ending::Awaited(handle) = &mut self.end {
+            let value = Ending::of(ready!(pin!(unconstrained(handle)).poll(&mut cx)));
+            self.end = match value {
+                Some(value) => Ending::Here(Box::new(Mutex::new(value))),
+                None => Ending::Gone,
+            };
+        }
+        Poll::Ready(())
+    }
+
+    /// The outcome of a task that has ended.
+    pub(crate) fn poll_outcome_now(&mut self) -> Poll<Outcome<T, E>>
+    where
+        E: Send + 'static,
+    {
+        let mut cx = Context::from_waker(Waker::noop());
+        pin!(unconstrained(self.outcome())).poll(&mut cx)
+    }
+
+    /// Whether it failed, by an error, a panic or its timeout.
+    pub(crate) fn has_failed(&self) -> bool {
+        fate::has_failed(self.label())
+    }
+
+    /// Whether it failed, and its group does not leave that to who asks.
+    pub(crate) fn is_lost(&self) -> bool {
+        self.has_failed() && self.core().on_error == OnError::CancelSiblings
     }
 
     fn label(&self) -> &Label {
@@ -248,7 +305,7 @@ impl<T, E> Task<T, E> {
     /// There is no value. Within a group that is going down, so is who asks; elsewhere, and on a
     /// blocking thread that nobody can drop, it is a bug to wait for it.
     #[cold]
-    fn missing<R>(&self, why: &str) -> Poll<R> {
+    pub(crate) fn missing<R>(&self, why: &str) -> Poll<R> {
         if self.group().is_doomed() && is_dropped_with(self.group()) {
             return Poll::Pending;
         }
@@ -329,9 +386,7 @@ impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
         match ready!(task.poll_end(cx)) {
             End::Value(value) => Poll::Ready(Outcome::Ok(value)),
             End::Cancelled(reason) => Poll::Ready(Outcome::Cancelled(reason)),
-            End::Failed if task.core().on_error == OnError::CancelSiblings => {
-                task.missing("failed")
-            }
+            End::Failed if task.is_lost() => task.missing("failed"),
             End::Failed => match task.core().take_failure(task.id()).map(Cause::typed) {
                 Some(Cause::Error(error)) => Poll::Ready(Outcome::Err(error)),
                 Some(Cause::Panic(panic)) => Poll::Ready(Outcome::Panicked(panic)),
@@ -348,5 +403,40 @@ impl<T, E: Send + 'static> Future for TaskOutcome<'_, T, E> {
 impl<T, E> fmt::Debug for TaskOutcome<'_, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("TaskOutcome").field(self.task).finish()
+    }
+}
+
+#[cfg(all(test, not(shibuya_loom)))]
+mod tests {
+    use tokio::task::yield_now;
+
+    use super::*;
+    use crate::TaskGroup;
+
+    /// It may have ended between the question and the look.
+    #[tokio::test]
+    async fn a_value_that_comes_while_one_looks_stays_with_its_task() {
+        let run = TaskGroup::<()>::run(async |g| {
+            for dropped in [false, true] {
+                let value = Arc::new(());
+                let given = value.clone();
+                let mut task = g.spawn(async move { Ok(given) });
+                while !task.is_finished() {
+                    yield_now().await;
+                }
+                for _ in 0..2 {
+                    assert!(task.poll_finished(Waker::noop()).is_ready());
+                    assert!(task.is_finished() && Arc::strong_count(&value) == 2);
+                }
+                if dropped {
+                    drop(task);
+                } else {
+                    assert!(Arc::ptr_eq(&task.await, &value));
+                }
+                assert_eq!(Arc::strong_count(&value), 1);
+            }
+            Ok(())
+        });
+        run.await.unwrap();
     }
 }

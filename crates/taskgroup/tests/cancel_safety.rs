@@ -9,8 +9,8 @@ use std::sync::Arc;
 use futures_util::{Stream, StreamExt};
 use shibuya_taskgroup::{
     CpuPool, GroupError, MapConcurrent, OnError, Ordered, Outcome, Pipeline, PipelineStream, Task,
-    TaskGroup, Unordered, cpu, fan_out_fan_in, for_each_concurrent, gather, map_concurrent,
-    pipeline, try_gather,
+    TaskGroup, Unordered, Until, as_completed, cpu, fan_out_fan_in, for_each_concurrent, gather,
+    map_concurrent, pipeline, race, select_first, sequence, try_gather, wait,
 };
 use shibuya_testkit::{Ending, Probe, Probes, Report, cancel_at_every_poll};
 use support::poll_once;
@@ -349,6 +349,212 @@ async fn gathering() {
             }
             all_gone(&probes).await;
         },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn gathering_a_tuple() {
+    let report = cancel_at_every_poll(
+        "gather",
+        async || {
+            let probes = Probes::new();
+            let (one, other) = (probes.probe(()), probes.probe('2'));
+            let all = gather((async { Ok::<_, ()>(one) }, async {
+                yields(2).await;
+                Ok::<_, u8>(other)
+            }));
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed((one, other)) = ending {
+                one.ok().unwrap().deliver();
+                other.ok().unwrap().deliver();
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn waiting_for_tasks() {
+    for until in [Until::First, Until::FirstError, Until::All] {
+        let report = cancel_at_every_poll(
+            "wait",
+            async || {
+                let open = Open::new(9).await;
+                let probes = Probes::new();
+                let spawn = |i| {
+                    let probe = probes.probe(i);
+                    open.g.spawn(async move {
+                        yields(2 + i).await;
+                        Ok(probe)
+                    })
+                };
+                let tasks: Vec<Task<Probe<usize>, _>> = (0..4).map(spawn).collect();
+                let tasks = Arc::new(Mutex::new(tasks));
+                let awaited = tasks.clone();
+                let done = async move { wait(&mut *awaited.lock().await, until).await };
+                ((open, probes, tasks), done)
+            },
+            async |(open, probes, tasks), ending| {
+                let mut tasks = tasks.lock().await;
+                let mut done = match ending {
+                    Ending::Completed(done) => done,
+                    Ending::Dropped(_) => {
+                        assert_eq!(tasks.len(), 4, "one was taken out");
+                        Vec::new()
+                    }
+                };
+                done.extend(wait(&mut tasks, Until::All).await);
+                for done in done {
+                    done.outcome.ok().unwrap().deliver();
+                }
+                assert_eq!(probes.delivered(), [0, 1, 2, 3]);
+                open.close().await;
+                probes.assert_none_lost();
+            },
+        )
+        .await;
+        waited(&report);
+    }
+}
+
+#[tokio::test]
+async fn the_first_of_several() {
+    let report = cancel_at_every_poll(
+        "race",
+        async || {
+            let probes = Probes::new();
+            let first = race(probing(&probes).into_iter().rev());
+            (probes, first)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(first) = ending {
+                let (place, outcome) = first.unwrap();
+                assert_eq!(place, 3);
+                outcome.ok().unwrap().deliver();
+                probes.assert_all_dropped();
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "select_first",
+        async || {
+            let probes = Probes::new();
+            let (lost, failed, won) = (probes.probe(()), probes.probe(()), probes.probe(()));
+            let first = select_first((
+                async {
+                    yields(9).await;
+                    Ok(lost)
+                },
+                async { Err(failed) },
+                async {
+                    yields(3).await;
+                    Ok(won)
+                },
+            ));
+            (probes, first)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(first) = ending {
+                let (place, won) = first.unwrap();
+                assert_eq!(place, 2);
+                won.deliver();
+                probes.assert_all_dropped();
+            }
+            all_gone(&probes).await;
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn one_after_the_other() {
+    let report = cancel_at_every_poll(
+        "sequence",
+        async || {
+            let probes = Probes::new();
+            let all = sequence(probing(&probes));
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(values) = ending {
+                values.unwrap().into_iter().for_each(Probe::deliver);
+                assert_eq!(probes.delivered(), [0, 1, 2, 3]);
+            }
+            probes.assert_all_dropped();
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "Sequence::collect",
+        async || {
+            let probes = Probes::new();
+            let all = sequence(probing(&probes).into_iter().map(|step| || step)).collect();
+            (probes, all)
+        },
+        async |probes, ending| {
+            if let Ending::Completed(results) = ending {
+                results
+                    .into_iter()
+                    .for_each(|result| result.unwrap().deliver());
+                assert_eq!(probes.delivered(), [0, 1, 2, 3]);
+            }
+            probes.assert_all_dropped();
+        },
+    )
+    .await;
+    waited(&report);
+}
+
+#[tokio::test]
+async fn outcomes_as_they_come() {
+    let report = cancel_at_every_poll(
+        "AsCompleted::next",
+        async || {
+            let probes = Probes::new();
+            let all = Arc::new(Mutex::new(as_completed(probing(&probes))));
+            let taking = all.clone();
+            let two = async move {
+                for _ in 0..2 {
+                    let (_, outcome) = taking.lock().await.next().await.unwrap();
+                    outcome.ok().unwrap().deliver();
+                    yields(1).await;
+                }
+            };
+            ((probes, all), two)
+        },
+        async |(probes, all), _| {
+            let mut all = all.lock().await;
+            while let Some((_, outcome)) = all.next().await {
+                outcome.ok().unwrap().deliver();
+            }
+            assert_eq!(probes.delivered().len(), 4, "one was lost");
+            probes.assert_all_dropped();
+        },
+    )
+    .await;
+    waited(&report);
+
+    let report = cancel_at_every_poll(
+        "as_completed",
+        async || {
+            let probes = Probes::new();
+            let all = as_completed(probing(&probes));
+            (probes, all.for_each(async |ended| drop(ended)))
+        },
+        async |probes, _| all_gone(&probes).await,
     )
     .await;
     waited(&report);

@@ -17,7 +17,7 @@ use shibuya_taskgroup::{
     map_concurrent, try_gather,
 };
 use shibuya_testkit::{PanicOnDrop, Probe, Probes};
-use support::{ms, no_hang, on_threads, panic_message, panic_of, poll_once, text_of};
+use support::{block_on, ms, no_hang, on_threads, panic_message, panic_of, poll_once, text_of};
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::{LocalSet, yield_now};
@@ -858,25 +858,6 @@ fn a_group_driven_from_outside_of_a_runtime_that_shuts_down_ends() {
         runtime.shutdown_background();
         driver.join().unwrap();
         probes.assert_all_dropped();
-    }
-}
-
-/// An executor of nobody's.
-fn block_on<F: Future>(fut: F) -> F::Output {
-    struct Unpark(thread::Thread);
-    impl std::task::Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Arc::new(Unpark(thread::current())).into();
-    let mut cx = std::task::Context::from_waker(&waker);
-    let mut fut = std::pin::pin!(fut);
-    loop {
-        if let Poll::Ready(output) = fut.as_mut().poll(&mut cx) {
-            return output;
-        }
-        thread::park();
     }
 }
 

@@ -3,6 +3,9 @@
 #![cfg(shibuya_loom)]
 
 // They are private, and depend on nothing else in the crate.
+#[path = "../src/arrivals.rs"]
+#[allow(dead_code, unreachable_pub, reason = "a part of it is tested")]
+mod arrivals;
 #[path = "../src/map/feed.rs"]
 #[allow(dead_code, reason = "a part of it is tested")]
 mod feed;
@@ -28,6 +31,7 @@ use std::sync::atomic::AtomicUsize; // counts under loom's schedule, without add
 use std::sync::atomic::Ordering::SeqCst;
 use std::task::{Context, Poll, Waker};
 
+use arrivals::Arrivals;
 use feed::Feed;
 use limit::{Free, Slot, Slotted, TakeSlot};
 use live::{Entered, Left, Live};
@@ -358,5 +362,60 @@ fn workers_at_the_horizon_are_woken_as_it_moves() {
         let [a, b] = workers.map(|worker| worker.join().unwrap());
         assert_eq!(a.len() + b.len(), 1);
         assert_eq!(feed.taken(), 1);
+    });
+}
+
+/// Whoever waits for so many is woken by the last of them, however pushes and looks meet.
+#[test]
+fn who_wants_all_that_come_is_woken() {
+    loom::model(|| {
+        let arrivals = Arc::new(Arrivals::new());
+        let pushing = [1, 2].map(|n| {
+            let arrivals = arrivals.clone();
+            thread::spawn(move || arrivals.push(n))
+        });
+        let mut come = VecDeque::new();
+        block_on(poll_fn(|cx| arrivals.poll_take(&mut come, 2, cx)));
+        come.make_contiguous().sort_unstable();
+        assert_eq!(come, [1, 2]);
+        for pusher in pushing {
+            pusher.join().unwrap();
+        }
+    });
+}
+
+/// One at a time, as the reader of a stream does, that takes what is there and waits for more.
+#[test]
+fn who_takes_what_has_come_misses_none() {
+    loom::model(|| {
+        let arrivals = Arc::new(Arrivals::new());
+        let pushing = [1, 2].map(|n| {
+            let arrivals = arrivals.clone();
+            thread::spawn(move || arrivals.push(n))
+        });
+        let (mut come, mut sum) = (VecDeque::new(), 0);
+        while sum < 3 {
+            block_on(poll_fn(|cx| arrivals.poll_take(&mut come, 1, cx)));
+            assert!(!come.is_empty());
+            sum += come.drain(..).sum::<i32>();
+        }
+        for pusher in pushing {
+            pusher.join().unwrap();
+        }
+    });
+}
+
+/// What comes after the reader is gone is let go, by whoever brings it.
+#[test]
+fn what_comes_to_nobody_is_dropped() {
+    loom::model(|| {
+        let (arrivals, token) = (Arc::new(Arrivals::new()), Arc::new(()));
+        let pushing = {
+            let (arrivals, token) = (arrivals.clone(), token.clone());
+            thread::spawn(move || arrivals.push(token))
+        };
+        arrivals.close();
+        pushing.join().unwrap();
+        assert_eq!(Arc::strong_count(&token), 1);
     });
 }

@@ -16,12 +16,22 @@ struct SendOnly(Cell<()>, PhantomPinned);
 assert_impl_all!(TaskGroup<SendOnly>: Send, Sync, Unpin, Clone, Debug);
 assert_impl_all!(Builder<SendOnly>: Send, Sync, Unpin);
 assert_impl_all!(TaskBuilder<'static, SendOnly>: Send, Sync, Unpin);
-assert_impl_all!(Task<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(Task<SendOnly, SendOnly>: Send, Sync, Unpin, Debug);
 assert_impl_all!(TaskOutcome<'static, SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_not_impl_any!(Task<std::rc::Rc<()>, SendOnly>: Send, Sync); // the value of a local task
 assert_impl_all!(SpawnReady<'static, SendOnly, SendOnly>: Send, Unpin);
-assert_impl_all!(Gather<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(Gather<SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(TryGather<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(AsCompleted<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(NextCompleted<'static, SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(Race<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(SelectFirst<SendOnly, SendOnly>: Send, Unpin, Debug);
+assert_impl_all!(Wait<'static, SendOnly, SendOnly>: Send, Debug);
+assert_not_impl_any!(Wait<'static, SendOnly, SendOnly>: Unpin);
+assert_impl_all!(Done<String, String>: Send, Sync, Unpin, Debug);
+assert_impl_all!(NoneSucceeded<String>: Error, Send, Sync, Unpin);
+assert_impl_all!(SequenceError<String, String>: Error, Send, Sync, Unpin);
+assert_impl_all!(Until: Send, Sync, Unpin, Copy, Debug);
 assert_impl_all!(Collect<SendOnly, SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(ForEachConcurrent<SendOnly>: Send, Unpin, Debug);
 assert_impl_all!(Unordered<SendOnly, SendOnly>: Send, Unpin, Debug);
@@ -119,6 +129,15 @@ fn a_run_is_send_when_its_body_is() {
     assert_eq!(runtime.block_on(counted).unwrap(), 15);
 }
 
+/// A step is pinned where it is, and may stay on its thread.
+#[test]
+fn a_sequence_is_what_its_steps_are() {
+    fn is_debug<D: Debug>(_: &D) {}
+    let steps = || [std::future::ready(Ok::<u8, String>(1))];
+    is_debug(&is_send(sequence(steps())));
+    is_debug(&is_send(sequence(steps()).collect()));
+}
+
 /// As those write who wrap groups in functions of their own.
 #[test]
 fn generic_callers_can_say_that_the_body_is_send() {
@@ -147,6 +166,6 @@ fn generic_callers_can_say_that_the_body_is_send() {
 fn results_stay_small() {
     let word = size_of::<usize>();
     assert_eq!(size_of::<GroupError<[u8; 1000]>>(), word);
-    assert_eq!(size_of::<Task<[u8; 1000], String>>(), 2 * word);
+    assert_eq!(size_of::<Task<[u8; 1000], String>>(), 3 * word);
     assert_eq!(size_of::<TaskGroup<String>>(), word);
 }

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod churn;
+mod completion;
 mod map;
 mod scope;
 mod spawn_join;
@@ -12,6 +13,7 @@ use crate::case::Area;
 pub(super) fn area() -> Area {
     let questions = [
         spawn_join::cases(),
+        completion::cases(),
         map::cases(),
         cancel::cases(),
         churn::cases(),

@@ -5,7 +5,9 @@ use std::any::Any;
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake};
+use std::thread::{self, Thread};
 use std::time::Duration;
 
 pub(crate) const HOUR: Duration = Duration::from_secs(3600);
@@ -104,4 +106,23 @@ pub(crate) fn panic_site<R>(f: impl FnOnce() -> R) -> (String, (String, u32)) {
     });
     let message = panic_message(f);
     (message, SITE.take().expect("a panic has a place"))
+}
+
+/// An executor of nobody's.
+pub(crate) fn block_on<F: Future>(fut: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Arc::new(Unpark(thread::current())).into();
+    let mut cx = Context::from_waker(&waker);
+    let mut fut = std::pin::pin!(fut);
+    loop {
+        if let Poll::Ready(output) = fut.as_mut().poll(&mut cx) {
+            return output;
+        }
+        thread::park();
+    }
 }
