@@ -2,13 +2,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::panic::Location;
 
-use futures_core::future::BoxFuture;
-
-use super::{IntoGather, IntoTryGather, outcome, settle, spawn};
+use super::{Gather, IntoGather, IntoTryGather, TryGather, outcome, settle, spawn};
 use crate::input::Many;
 use crate::run::Run;
 use crate::settled::Settled;
-use crate::{GroupError, Outcome, TaskGroup};
+use crate::{Outcome, TaskGroup};
 
 impl<T, E, I> IntoGather<Many> for I
 where
@@ -19,10 +17,7 @@ where
 {
     type Outcomes = Vec<Outcome<T, E>>;
 
-    fn into_gather(
-        self,
-        location: &'static Location<'static>,
-    ) -> BoxFuture<'static, Self::Outcomes> {
+    fn into_gather(self, location: &'static Location<'static>) -> Gather<Self::Outcomes> {
         let futures: Vec<_> = self.into_iter().collect();
         let count = futures.len();
         let group = TaskGroup::<Infallible>::builder().name("gather");
@@ -38,10 +33,10 @@ where
             Ok(outcomes)
         };
         let run = Run::new(group, body, location);
-        Box::pin(settle(run, move |reason| {
+        Gather(Box::pin(settle(run, move |reason| {
             let outcome = || Outcome::Cancelled(reason.clone());
             std::iter::repeat_with(outcome).take(count).collect()
-        }))
+        })))
     }
 }
 
@@ -55,10 +50,7 @@ where
     type Values = Vec<T>;
     type Error = E;
 
-    fn into_try_gather(
-        self,
-        location: &'static Location<'static>,
-    ) -> BoxFuture<'static, Result<Self::Values, GroupError<E>>> {
+    fn into_try_gather(self, location: &'static Location<'static>) -> TryGather<Self::Values, E> {
         let futures: Vec<_> = self.into_iter().collect();
         let group = TaskGroup::builder().name("try_gather");
         let body = async move |g: TaskGroup<_>| {
@@ -72,6 +64,6 @@ where
             }
             Ok(values)
         };
-        Box::pin(Run::new(group, body, location))
+        TryGather(Box::pin(Run::new(group, body, location)))
     }
 }

@@ -58,7 +58,7 @@ where
     G: IntoGather<K>,
     K: InputKind,
 {
-    Gather(futures.into_gather(Location::caller()))
+    futures.into_gather(Location::caller())
 }
 
 /// Runs all the futures as tasks and gives their values, in the order of the input. The first
@@ -106,7 +106,7 @@ where
     G: IntoTryGather<K>,
     K: InputKind,
 {
-    TryGather(futures.into_try_gather(Location::caller()))
+    futures.into_try_gather(Location::caller())
 }
 
 /// What [`gather`] takes: whatever iterates over futures, or a tuple of 2 to 12 of them.
@@ -120,10 +120,7 @@ pub trait IntoGather<K: InputKind> {
     type Outcomes;
 
     #[doc(hidden)]
-    fn into_gather(
-        self,
-        location: &'static Location<'static>,
-    ) -> BoxFuture<'static, Self::Outcomes>;
+    fn into_gather(self, location: &'static Location<'static>) -> Gather<Self::Outcomes>;
 }
 
 /// What [`try_gather`] takes: whatever iterates over futures, or a tuple of 2 to 12 of them.
@@ -142,7 +139,7 @@ pub trait IntoTryGather<K: InputKind> {
     fn into_try_gather(
         self,
         location: &'static Location<'static>,
-    ) -> BoxFuture<'static, Result<Self::Values, GroupError<Self::Error>>>;
+    ) -> TryGather<Self::Values, Self::Error>;
 }
 
 fn spawn<T, E, F>(

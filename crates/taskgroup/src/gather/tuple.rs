@@ -2,13 +2,11 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::panic::Location;
 
-use futures_core::future::BoxFuture;
-
-use super::{IntoGather, IntoTryGather, outcome, settle, spawn};
+use super::{Gather, IntoGather, IntoTryGather, TryGather, outcome, settle, spawn};
 use crate::input::{Tuple, for_each_tuple};
 use crate::run::Run;
 use crate::settled::Settled;
-use crate::{GroupError, Outcome, TaskGroup};
+use crate::{Outcome, TaskGroup};
 
 macro_rules! gather_tuple {
     ($([$F:ident $T:ident $E:ident $i:tt])+) => {
@@ -25,16 +23,16 @@ macro_rules! gather_tuple {
             fn into_gather(
                 self,
                 location: &'static Location<'static>,
-            ) -> BoxFuture<'static, Self::Outcomes> {
+            ) -> Gather<Self::Outcomes> {
                 let group = TaskGroup::<Infallible>::builder().name("gather");
                 let body = async move |g: TaskGroup<_>| {
                     let tasks = ($(spawn(&g, location, $i, Settled::new(self.$i)),)+);
                     Ok(($(outcome(tasks.$i).await,)+))
                 };
                 let run = Run::new(group, body, location);
-                Box::pin(settle(run, |reason| {
+                Gather(Box::pin(settle(run, |reason| {
                     ($(Outcome::<$T, $E>::Cancelled(reason.clone()),)+)
-                }))
+                })))
             }
         }
     };
@@ -56,13 +54,13 @@ macro_rules! try_gather_tuple {
             fn into_try_gather(
                 self,
                 location: &'static Location<'static>,
-            ) -> BoxFuture<'static, Result<Self::Values, GroupError<E>>> {
+            ) -> TryGather<Self::Values, E> {
                 let group = TaskGroup::builder().name("try_gather");
                 let body = async move |g: TaskGroup<_>| {
                     let tasks = ($(spawn(&g, location, $i, self.$i),)+);
                     Ok(($(tasks.$i.await,)+))
                 };
-                Box::pin(Run::new(group, body, location))
+                TryGather(Box::pin(Run::new(group, body, location)))
             }
         }
     };
