@@ -1,7 +1,7 @@
 //! # Blocking: what stops a runtime, and where such work belongs
 //!
-//! What a blocking call does to the tasks beside it, blocking work on a thread that is told when to stop, computing on all cores,
-//! and computing in a task that lets others have their turn.
+//! What a blocking call does to the tasks beside it, the watchdog that catches it, blocking work on a thread that is told when to
+//! stop, computing on all cores, and computing in a task that lets others have their turn.
 //!
 //! `cargo run -p patterns --example blocking` prints:
 //!
@@ -9,16 +9,18 @@
 //! while a task awaits, the others go on: true
 //! while a task blocks, the others go on: false
 //! while a thread blocks, the others go on: true
+//! the watchdog: task `invoice`, spawned at …blocking.rs:…, has kept thread `main` for … without an await
 //! told to stop: deadline passed, and … of 1000000 files were read
 //! primes below 200000: 17984
 //! sum: 499999500000, and the others went on: true
 //! ```
 
 use std::cell::Cell;
+use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use shibuya_taskgroup::{CancelScope, TaskGroup};
+use shibuya_taskgroup::{CancelScope, Cancelled, TaskGroup, cpu, try_gather, watchdog};
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -59,6 +61,24 @@ async fn what_blocks() {
     println!("while a thread blocks, the others go on: {go_on}");
 }
 
+/// Says which task it is while it blocks, from a thread that looks at what the others do; without a listener it is a warning in
+/// the log. asyncio's debug mode (`loop.slow_callback_duration`) says so when the callback has come back, if ever it does.
+async fn what_is_caught() {
+    let (tell, told) = mpsc::channel();
+    watchdog::set_threshold(ms(100)); // a second, if nobody sets it
+    watchdog::on_stuck(move |stuck| {
+        let _ = tell.send(stuck.to_string()); // later ones interest nobody
+    });
+    let invoice = TaskGroup::<mpsc::RecvTimeoutError>::run(async |g| {
+        let blocks = async move { told.recv_timeout(Duration::from_secs(10)) };
+        Ok(g.task("invoice").spawn(blocks).await)
+    });
+    match invoice.await {
+        Ok(stuck) => println!("the watchdog: {stuck}"),
+        Err(error) => println!("it saw nothing: {error}"),
+    }
+}
+
 /// Nobody can drop what runs on a thread, so the group waits for it. It is given a scope to look at now and then; a thread of
 /// `asyncio.to_thread` gets nothing, and goes on after its caller was cancelled.
 async fn a_thread_that_stops() {
@@ -86,7 +106,8 @@ async fn a_thread_that_stops() {
     }
 }
 
-/// As many threads as there are cores, each with a part. asyncio would need processes for that: its threads take turns.
+/// `cpu` has as many closures run at a time as there are cores, in the whole program; a `CpuPool` has a limit of its own. asyncio
+/// needs processes for that, since its threads take turns. A child process is for what may crash, or must be killed: `process`.
 async fn on_all_cores() {
     const BELOW: u64 = 200_000;
     const PARTS: u64 = 16;
@@ -95,24 +116,15 @@ async fn on_all_cores() {
         n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
     }
 
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let group = TaskGroup::<shibuya_taskgroup::Cancelled>::builder().limit(cores);
-    let primes = group.run(async |g| {
-        let count = |part: u64| {
-            g.spawn_blocking(move |scope| {
-                scope.check()?; // between two parts is often enough
-                let (from, to) = (part * BELOW / PARTS, (part + 1) * BELOW / PARTS);
-                Ok((from..to).filter(|n| is_prime(*n)).count())
-            })
-        };
-        let parts: Vec<_> = (0..PARTS).map(count).collect();
-        let mut primes = 0;
-        for part in parts {
-            primes += part.await;
-        }
-        Ok(primes)
-    });
-    println!("primes below {BELOW}: {}", primes.await.unwrap());
+    let primes = try_gather((0..PARTS).map(|part| {
+        cpu(move |scope| {
+            scope.check()?; // between two parts is often enough
+            let (from, to) = (part * BELOW / PARTS, (part + 1) * BELOW / PARTS);
+            Ok::<_, Cancelled>((from..to).filter(|n| is_prime(*n)).count())
+        })
+    }));
+    let primes: usize = primes.await.unwrap().iter().sum();
+    println!("primes below {BELOW}: {primes}");
 }
 
 /// A little computing may stay in its task, with an `await` every so often: `await asyncio.sleep(0)`. As a rule of thumb a turn
@@ -136,6 +148,7 @@ async fn in_turns() {
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
     what_blocks().await;
+    what_is_caught().await;
     a_thread_that_stops().await;
     on_all_cores().await;
     in_turns().await;
