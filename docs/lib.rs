@@ -28,6 +28,9 @@ mod en_streams {}
 #[doc = include_str!("src/en/runtime.md")]
 mod en_runtime {}
 
+#[doc = include_str!("src/en/seeing-what-runs.md")]
+mod en_seeing_what_runs {}
+
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}
 
