@@ -37,6 +37,9 @@ mod en_seeing_what_runs {}
 #[doc = include_str!("src/en/blocking-and-cpu.md")]
 mod en_blocking_and_cpu {}
 
+#[doc = include_str!("src/en/migrating.md")]
+mod en_migrating {}
+
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}
 
