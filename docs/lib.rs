@@ -40,6 +40,9 @@ mod en_blocking_and_cpu {}
 #[doc = include_str!("src/en/migrating.md")]
 mod en_migrating {}
 
+#[doc = include_str!("src/en/asyncio.md")]
+mod en_asyncio {}
+
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}
 
