@@ -13,6 +13,9 @@ mod en_introduction {}
 #[doc = include_str!("src/en/tasks-and-groups.md")]
 mod en_tasks_and_groups {}
 
+#[doc = include_str!("src/en/pipelines-and-periodic.md")]
+mod en_pipelines_and_periodic {}
+
 #[doc = include_str!("src/en/deadlines-and-cancellation.md")]
 mod en_deadlines_and_cancellation {}
 
@@ -27,6 +30,18 @@ mod en_streams {}
 
 #[doc = include_str!("src/en/runtime.md")]
 mod en_runtime {}
+
+#[doc = include_str!("src/en/seeing-what-runs.md")]
+mod en_seeing_what_runs {}
+
+#[doc = include_str!("src/en/blocking-and-cpu.md")]
+mod en_blocking_and_cpu {}
+
+#[doc = include_str!("src/en/migrating.md")]
+mod en_migrating {}
+
+#[doc = include_str!("src/en/asyncio.md")]
+mod en_asyncio {}
 
 #[doc = include_str!("src/en/performance.md")]
 mod en_performance {}
