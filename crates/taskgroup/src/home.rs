@@ -6,6 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+use crate::Name;
 use crate::child::Child;
 use crate::limit::Slotted;
 use crate::spawn::{Plain, Timed};
@@ -15,7 +16,8 @@ use crate::spawn::{Plain, Timed};
 /// A parameter of the trait and not of its method, since only so each home says for itself whether
 /// what it takes must be `Send`.
 pub(crate) trait Home<C> {
-    fn spawn(self, runtime: &Handle, child: C) -> JoinHandle<C::Output>
+    /// The name is for who looks from outside.
+    fn spawn(self, runtime: &Handle, name: &Name, child: C) -> JoinHandle<C::Output>
     where
         C: Future;
 }
@@ -45,7 +47,15 @@ where
     C: Future<Output: Send + 'static> + Send + 'static,
 {
     #[track_caller]
-    fn spawn(self, runtime: &Handle, child: C) -> JoinHandle<C::Output> {
+    fn spawn(self, runtime: &Handle, name: &Name, child: C) -> JoinHandle<C::Output> {
+        #[cfg(all(tokio_unstable, feature = "console"))]
+        if !name.is_unnamed() {
+            let spawned = tokio::task::Builder::new()
+                .name(&name.to_string())
+                .spawn_on(child, runtime);
+            return spawned.expect("Tokio's builder can't fail here");
+        }
+        let _ = name;
         runtime.spawn(child)
     }
 }
@@ -59,7 +69,7 @@ where
 {
     /// Where there is no such thing, the child is dropped in the unwinding, and counted out like any.
     #[track_caller]
-    fn spawn(self, _: &Handle, child: C) -> JoinHandle<C::Output> {
+    fn spawn(self, _: &Handle, _: &Name, child: C) -> JoinHandle<C::Output> {
         // Tokio has no way to ask beforehand, and its panic points into Tokio.
         match catch_unwind(AssertUnwindSafe(|| tokio::task::spawn_local(child))) {
             Ok(handle) => handle,

@@ -222,7 +222,8 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     {
         let (group, is_blocking) = (self.group, self.is_blocking);
         let node = self.into_node();
-        let handle = home.spawn(&group.core().runtime, Child::new(node.clone(), fut));
+        let name = &node.role().task().expect("it is a task's").name;
+        let handle = home.spawn(&group.core().runtime, name, Child::new(node.clone(), fut));
         let abort = (!is_blocking).then(|| handle.abort_handle());
         group.core().roster.keep(&node, abort);
         Task::new(node, Some(handle))
