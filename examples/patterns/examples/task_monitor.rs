@@ -20,7 +20,7 @@ use std::convert::Infallible;
 use std::time::Duration;
 
 use shibuya_taskgroup::{
-    Counts, Ending, GroupError, OnError, TaskGroup, TaskId, TaskInfo, TreeSnapshot, dump, step,
+    Counts, EndedAs, GroupError, OnError, TaskGroup, TaskId, TaskInfo, TreeSnapshot, dump, step,
 };
 use tokio::sync::watch;
 use tokio::time::sleep;
@@ -40,8 +40,8 @@ fn status(group: TaskId, counts: Option<Counts>, tree: &TreeSnapshot) -> String 
         let (living, all) = (counts.living, counts.spawned);
         parts.push(format!("{living} of {all} active: {}", names.join(", ")));
     }
-    let failed = [Ending::Failed, Ending::Panicked, Ending::TimedOut];
-    for (what, how) in [("done", &[Ending::Done][..]), ("failed", &failed)] {
+    let failed = [EndedAs::Failed, EndedAs::Panicked, EndedAs::TimedOut];
+    for (what, how) in [("done", &[EndedAs::Done][..]), ("failed", &failed)] {
         let its_own = tree.ended.iter().filter(|ended| ended.group == group);
         let such = its_own.filter(|ended| how.contains(&ended.ending));
         let names: Vec<_> = such.map(|ended| ended.name.to_string()).collect();
