@@ -32,7 +32,8 @@ pub(super) fn option_text<S: Serializer>(
 }
 
 pub(super) fn ms<S: Serializer>(time: &Duration, s: S) -> Result<S::Ok, S::Error> {
-    s.serialize_f64(time.as_secs_f64() * 1000.0)
+    // To the microsecond: more would be noise, and its last digits the float's.
+    s.serialize_f64(time.as_micros() as f64 / 1000.0)
 }
 
 pub(super) fn option_ms<S: Serializer>(time: &Option<Duration>, s: S) -> Result<S::Ok, S::Error> {

@@ -8,7 +8,8 @@ use super::ended::Ended;
 /// All groups, tasks and steps at one moment, from [`dump`](crate::dump).
 ///
 /// It is taken while they go on, so what stands near each other need not have been so at the same
-/// instant; nothing that lived throughout is missing.
+/// instant. What lived throughout is in it: a task from the moment when its `spawn` has returned, which may
+/// be a little after it has begun on another thread.
 ///
 /// `{}` prints the tree, without times and with many alike told as one; `{:#}` prints all.
 #[derive(Clone, Debug)]
