@@ -257,7 +257,7 @@ fn two_drops_at_the_sweeping_point_neither_deadlock_nor_lose_the_living() {
         let dropper = thread::spawn(move || drop(other));
         drop(one);
         dropper.join().unwrap();
-        assert_eq!(parent.children().len(), 1);
+        assert_eq!(parent.inside().len(), 1);
         parent.cancel(Reason::Requested);
         assert!(living.is_cancelled());
     });
@@ -292,7 +292,7 @@ fn a_line_of_nodes_is_let_go_from_both_ends() {
         let dropper = thread::spawn(move || drop(inner));
         outer.cancel(Reason::Requested);
         dropper.join().unwrap();
-        assert!(outer.children().is_empty());
+        assert!(outer.inside().is_empty());
         assert_eq!(Arc::strong_count(&outer), 1);
     });
 }

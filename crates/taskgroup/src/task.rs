@@ -92,7 +92,6 @@ pub(crate) mod fate {
 }
 
 /// The task that runs here says what it waits for.
-#[cfg(not(shibuya_loom))]
 pub(crate) fn says(bit: u8, on: bool) {
     with_scope(|scope| {
         if let Some(task) = scope.and_then(|node| node.role().task()) {
