@@ -51,6 +51,10 @@ pub struct Args {
     #[arg(long)]
     pub external: bool,
 
+    /// Print what runs, as a tree, to standard error: on SIGUSR1, and when no page was finished for 5 s
+    #[arg(long)]
+    pub tree: bool,
+
     /// Serve the demo site until Ctrl-C, to look at it
     #[arg(long, conflicts_with = "url")]
     pub serve: bool,

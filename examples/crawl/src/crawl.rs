@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use shibuya_sync::Queue;
-use shibuya_taskgroup::{Cause, GroupError, Reason, TaskGroup, cancelled};
+use shibuya_taskgroup::{Cause, GroupError, Reason, TaskGroup, cancelled, step};
 use url::Url;
 
 use crate::fetch::Fetcher;
@@ -126,8 +126,9 @@ impl Crew {
     /// was shut down.
     async fn visit_all(self: &Arc<Self>, g: &Group, options: &Options) {
         let scope = Arc::new(self.first_page(&options.start).await);
-        for _ in 0..options.concurrency {
-            g.spawn(worker(Arc::clone(self), Arc::clone(&scope)));
+        for n in 1..=options.concurrency {
+            let worker = worker(Arc::clone(self), Arc::clone(&scope));
+            g.task(format!("worker {n}")).spawn(worker);
         }
         // Without a depth limit there is one level.
         while self.jobs.join().await.is_ok() && self.survey().frontier.begin_level() {}
@@ -138,10 +139,11 @@ impl Crew {
     /// `http://example.com` means `https://www.example.com`.
     async fn first_page(&self, url: &Url) -> Scope {
         let job = self.survey().begin(url);
-        let mut scope = Scope::of(url, &self.fetcher).await;
-        let first = visit::start(url, &scope, &self.fetcher).await;
+        let mut scope = step("robots.txt", Scope::of(url, &self.fetcher)).await;
+        let first = visit::start(url, &scope, &self.fetcher);
+        let first = step(job.name(), first).await;
         if let Some(end) = first.end().filter(|end| !scope.contains(end)) {
-            scope = Scope::of(end, &self.fetcher).await;
+            scope = step("robots.txt", Scope::of(end, &self.fetcher)).await;
         }
         self.record(&job, first, &scope);
         scope
@@ -161,8 +163,9 @@ impl Crew {
 async fn worker(crew: Arc<Crew>, scope: Arc<Scope>) -> Result<(), Infallible> {
     while let Ok(job) = crew.jobs.get().await {
         // Boxed, as most of many workers wait, and what waits should be small.
-        let visit = Box::pin(visit::visit(&job.url(), &scope, &crew.fetcher)).await;
-        crew.record(&job, visit, &scope);
+        let url = job.url();
+        let visit = Box::pin(step(job.name(), visit::visit(&url, &scope, &crew.fetcher)));
+        crew.record(&job, visit.await, &scope);
         // The job is done here, after those that it led to were put.
     }
     Ok(())

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use reqwest::header::LOCATION;
 use reqwest::{Client, Response, redirect};
-use shibuya_cancel::timeout;
+use shibuya_cancel::{step, timeout};
 use url::{Host, Url};
 
 use crate::links::is_http;
@@ -96,7 +96,7 @@ impl Fetcher {
         loop {
             let at = &chain[chain.len() - 1];
             if let Some(pace) = &self.pace {
-                pace.turn().await;
+                step("wait for a turn (--rate)", pace.turn()).await;
             }
             let sent = Instant::now();
             let hop = timeout(self.timeout, self.request(at, read)).await;
@@ -119,13 +119,17 @@ impl Fetcher {
     }
 
     async fn request(&self, url: &Url, read: Read) -> Result<Hop, FetchError> {
-        let response = self.client.get(url.clone()).send().await?;
+        let sent = self.client.get(url.clone()).send();
+        let response = step("connect and wait for the answer", sent).await?;
         match redirect_target(&response)? {
             Some(to) => {
-                body::drain(response).await;
+                step("read to the end", body::drain(response)).await;
                 Ok(Hop::Redirect(to))
             }
-            None => Ok(Hop::End(receive(response, url, read).await?)),
+            None => {
+                let answer = step("read the body", receive(response, url, read));
+                Ok(Hop::End(answer.await?))
+            }
         }
     }
 }

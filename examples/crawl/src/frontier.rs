@@ -40,6 +40,12 @@ impl Job {
     pub fn url(&self) -> Url {
         Url::parse(&self.url).expect("only URLs are to be visited")
     }
+
+    /// What a visit is called: the URL.
+    #[must_use]
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.url)
+    }
 }
 
 /// The known URLs, and the way to the queue of those to visit.

@@ -10,6 +10,7 @@
 //! | `scope.rs`, `robots.rs` | what may be visited |
 //! | `links.rs`, `charset.rs` | what a page says |
 //! | `report.rs`, `progress.rs` | what people see |
+//! | `tree.rs` | what runs, for who wonders why nothing happens |
 //! | `site.rs` | the demo site |
 
 #![forbid(unsafe_code)]
@@ -27,4 +28,5 @@ pub mod robots;
 pub mod scope;
 pub mod site;
 mod survey;
+pub mod tree;
 pub mod visit;

@@ -12,6 +12,7 @@ use crawl::crawl::{Options, crawl};
 use crawl::progress::Progress;
 use crawl::report::Report;
 use crawl::site::Site;
+use crawl::tree::Tree;
 use tokio::signal::ctrl_c;
 use tokio::sync::oneshot;
 
@@ -35,7 +36,7 @@ async fn main() -> ExitCode {
 async fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     match &args.url {
         Some(url) => {
-            let report = check(&args.options(url.clone())).await?;
+            let report = check(args, &args.options(url.clone())).await?;
             print(&report, args.json)?;
             Ok(exit_status(&report))
         }
@@ -44,8 +45,17 @@ async fn run(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
     }
 }
 
-async fn check(options: &Options) -> Result<Report, reqwest::Error> {
-    crawl(options, &Progress::on_stderr(), interrupted()).await
+async fn check(args: &Args, options: &Options) -> Result<Report, Box<dyn Error>> {
+    let progress = Progress::on_stderr();
+    let crawl = crawl(options, &progress, interrupted());
+    if !args.tree {
+        return Ok(crawl.await?);
+    }
+    let tree = Tree::listen(&progress)?; // before the first request is sent
+    tokio::select! {
+        report = crawl => Ok(report?),
+        () = tree.print() => unreachable!("it prints for as long as it is polled"),
+    }
 }
 
 /// Serves the demo site and checks it; that it has broken links is no failure.
@@ -59,7 +69,7 @@ async fn demo(args: &Args) -> Result<ExitCode, Box<dyn Error>> {
         );
     }
     let report = tokio::select! {
-        report = check(&options) => report?,
+        report = check(args, &options) => report?,
         Err(error) = site.serve() => return Err(error.into()),
     };
     print(&report, args.json)?;

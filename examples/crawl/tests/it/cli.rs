@@ -35,6 +35,7 @@ fn the_help_names_each_flag_and_the_exit_status() {
         "--timeout",
         "--deadline",
         "--external",
+        "--tree",
         "Exit status",
     ] {
         assert!(help.contains(word), "{word}");

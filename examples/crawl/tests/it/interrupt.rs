@@ -1,11 +1,11 @@
 //! Ctrl-C.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use crate::run::{Report, command};
+use crate::run::{Report, command, signal};
 use crate::server::{Reply, Server, html, not_found};
 
 /// A site with a page that hangs and one that answers when it is told to.
@@ -40,11 +40,7 @@ fn slow_site() -> Slow {
 }
 
 fn interrupt(child: &Child) {
-    let done = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
-        .status()
-        .unwrap();
-    assert!(done.success());
+    signal(child, "INT");
 }
 
 /// Spawns a crawl, and interrupts it when both pages are under way.

@@ -10,3 +10,5 @@ mod interrupt;
 mod pages;
 mod run;
 mod server;
+#[cfg(unix)]
+mod tree;

@@ -1,6 +1,8 @@
 //! Runs `crawl` and takes its report apart.
 
 use std::collections::BTreeMap;
+#[cfg(unix)]
+use std::process::Child;
 use std::process::{Command, Output, Stdio};
 
 use serde_json::Value;
@@ -18,6 +20,15 @@ pub(crate) fn command(arguments: &[&str]) -> Command {
 
 pub(crate) fn crawl(arguments: &[&str]) -> Output {
     command(arguments).output().unwrap()
+}
+
+#[cfg(unix)]
+pub(crate) fn signal(child: &Child, name: &str) {
+    let done = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status()
+        .unwrap();
+    assert!(done.success());
 }
 
 /// The report of `crawl --json URL ..` and its exit status.
