@@ -1,7 +1,7 @@
 use std::any::Any;
 use std::fmt;
 use std::panic::Location;
-use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio_util::sync::CancellationToken;
 
@@ -18,8 +18,8 @@ pub enum Role {
     Run,
     /// A task.
     Task(Label),
-    /// A named part of what a task does.
-    Step(StepLabel),
+    /// A named part of what a task does. There are few beside the tasks, whose nodes stay smaller so.
+    Step(Box<StepLabel>),
     /// Whatever a crate above makes of it, as a group of tasks.
     Owned(Box<dyn Owner>),
 }
@@ -84,14 +84,6 @@ pub struct Label {
     pub location: &'static Location<'static>,
     /// When it was spawned.
     pub created: Timestamp,
-    /// For the crate above, to note what became of it.
-    pub fate: AtomicU8,
-    /// How often it was polled; wraps around.
-    pub polls: AtomicU32,
-    /// When it was last polled, on whatever clock the crate above goes by.
-    pub polled: AtomicU32,
-    /// What is entered around each poll, if somebody listens.
-    pub span: Option<Box<tracing::Span>>,
 }
 
 impl Label {
@@ -103,10 +95,6 @@ impl Label {
             name,
             location,
             created,
-            fate: AtomicU8::new(0),
-            polls: AtomicU32::new(0),
-            polled: AtomicU32::new(0),
-            span: None,
         }
     }
 }

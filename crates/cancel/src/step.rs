@@ -17,8 +17,8 @@ use crate::{Name, TaskId, ambient};
 /// it lasts, with how long that is and where it stands.
 ///
 /// Steps nest, and several may run side by side in one task. A step changes nothing else: `fut` runs
-/// in the scope and under the deadline in force. One that is ready at its first poll costs an
-/// allocation or two; use steps for what waits, such as a request.
+/// in the scope and under the deadline in force. One that is ready at its first poll costs two
+/// allocations as well; use steps for what waits, such as a request.
 ///
 /// Dropping the returned future drops `fut`.
 ///
@@ -107,12 +107,12 @@ impl Frame {
             Self::Done => panic!("`Step` polled after it was done"),
         };
         if let Some((name, location)) = label {
-            let role = Role::Step(StepLabel {
+            let role = Role::Step(Box::new(StepLabel {
                 id: TaskId::next(),
                 name,
                 location,
                 begun: Timestamp::now(),
-            });
+            }));
             // A cancellation never begins here, so there is no grace to give.
             let bound = ambient::bound().unenforced();
             *self = Self::Open(match ambient::scope() {

@@ -3,12 +3,11 @@ use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::raw::{Label, Node, Timestamp, enter};
-use tracing::span::EnteredSpan;
+use tracing::Span;
 
 use crate::Panic;
 use crate::core::{AnyError, Core};
@@ -73,17 +72,14 @@ where
             return Poll::Ready(None);
         }
         let bound = node.bound();
-        let task = label(node);
-        let span = span(task);
-        let polling = Polling::begin(task.id.as_u64());
-        // One thread polls at a time, so nothing is lost between the two.
-        task.polls
-            .store(task.polls.load(Relaxed).wrapping_add(1), Relaxed);
-        task.polled.store(polling.stamp(), Relaxed);
+        let span = node.span();
+        let entered = span.as_deref().map(Span::enter);
+        let polling = Polling::begin(node);
+        node.note_poll(polling.stamp());
         let inside = enter(node, bound);
         let polled = catch_unwind(AssertUnwindSafe(|| fut.poll(cx)));
         drop(inside);
-        drop((polling, span));
+        drop((polling, entered));
         let (value, cause) = match polled {
             Ok(Poll::Pending) => {
                 node.drive_once(cx.waker());
@@ -118,10 +114,10 @@ fn finish<F, T>(
     };
     let mut node = node.clone();
     node.hear_out();
-    let task = label(&node);
-    let unwanted = needs_drop::<T>() && fate::is_unwatched(task);
+    let unwanted = needs_drop::<T>() && fate::is_unwatched(&node);
     let has_value = value.is_some();
-    let span = span(task);
+    let span = node.span();
+    let entered = span.as_deref().map(Span::enter);
     let bound = node.bound();
     let inside = enter(&mut node, bound);
     let dropped = catch_unwind(AssertUnwindSafe(|| state.set(State::Reported)));
@@ -131,7 +127,7 @@ fn finish<F, T>(
     };
     let dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(spare))));
     drop(inside);
-    drop(span);
+    drop(entered);
     let cause = cause.filter(|cause| !Core::is_echo(&node, cause));
     // One panic is told, the first.
     let panic = |payload| Cause::Panic(Panic::new(payload));
@@ -141,11 +137,6 @@ fn finish<F, T>(
 
 fn label(node: &Node) -> &Label {
     node.role().task().expect("a child's node is a task's")
-}
-
-/// The task's span, entered; it is there only if somebody listens.
-fn span(task: &Label) -> Option<EnteredSpan> {
-    task.span.as_deref().map(|span| span.clone().entered())
 }
 
 fn report(node: &Arc<Node>, has_value: bool, cause: Option<Cause<AnyError>>) {
@@ -168,7 +159,7 @@ fn report(node: &Arc<Node>, has_value: bool, cause: Option<Cause<AnyError>>) {
             elapsed: Timestamp::now().since(task.created),
             cause,
         };
-        match fate::fail(task) {
+        match fate::fail(node) {
             Heir::Group => core.fail(group, failure, false),
             Heir::Both => core.fail(group, failure, true),
             Heir::Handle => core.note(failure, true),

@@ -228,7 +228,7 @@ where
         let at = *this.at;
         let cuts = node.grace().is_zero() && !covers(at, cx);
         let cut = cuts.then(|| enter_deadline(at, cx));
-        let polling = Polling::begin(core(node).id.as_u64());
+        let polling = Polling::begin(node);
         let inside = enter(&mut scope, node.bound().unenforced().min(bound()));
         let polled = catch_unwind(AssertUnwindSafe(|| {
             let polled = this.body.as_mut().as_pin_mut().map(|body| body.poll(cx));

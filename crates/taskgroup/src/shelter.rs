@@ -10,6 +10,7 @@ use crate::Task;
 use crate::child::Child;
 use crate::core::Core;
 use crate::error::Cause;
+use crate::task::fate;
 
 /// What is heard inside of cancellations and deadlines from further out.
 #[derive(Clone, Copy, PartialEq)]
@@ -41,6 +42,9 @@ where
         Hears::All => Node::shelter(group.clone(), group.bound(), group.grace(), role),
         Hears::Nothing => Node::apart(group.clone(), role),
     };
+    if hears == Hears::All {
+        fate::shield(&node);
+    }
     let core = Core::of(&group).expect("a group's node has a core");
     let handle = core.runtime.spawn(Child::new(node.clone(), fut));
     core.roster.keep(&node, None);

@@ -14,7 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::error::Cause;
 use crate::shelter::{self, Hears, nearest_group};
-use crate::task::{End, fate};
+use crate::task::End;
 use crate::{Name, Task, TaskGroup};
 
 /// Moves `fut` into a task that no cancellation, abort or deadline from further out drops, for a step
@@ -125,7 +125,6 @@ where
     F::Output: Send + 'static,
 {
     let label = Label::new(Name::UNNAMED, location);
-    fate::shield(&label);
     let task = shelter::spawn(group, label, Hears::All, Sheltered { fut });
     Shield {
         place: Place::Group(task),

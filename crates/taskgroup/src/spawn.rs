@@ -232,27 +232,31 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
     fn into_node(self) -> Arc<Node> {
         let group = self.group.node().clone();
         let (bound, grace) = (group.bound(), group.grace());
-        let mut label = Label::new(self.name, self.location);
-        label.span = span(&label);
+        let label = Label::new(self.name, self.location);
+        let span = span(&label);
         let role = Role::Task(label);
-        match self.is_blocking {
+        let node = match self.is_blocking {
             true => Node::child(group, bound, grace, role),
             false => Node::leaf(group, bound, grace, role),
+        };
+        if let Some(span) = span {
+            node.set_span(span);
         }
+        node
     }
 }
 
 /// The span of a task, if somebody listens: `INFO` for one with a name.
 #[inline]
-fn span(task: &Label) -> Option<Box<Span>> {
+fn span(task: &Label) -> Option<Span> {
     #[cold]
-    fn make(task: &Label) -> Option<Box<Span>> {
+    fn make(task: &Label) -> Option<Span> {
         let (id, name, spawned) = (task.id, &task.name, task.location);
         let span = match name.is_unnamed() {
             true => tracing::debug_span!("task", %id, %spawned),
             false => tracing::info_span!("task", %name, %id, %spawned),
         };
-        (!span.is_disabled()).then(|| Box::new(span))
+        (!span.is_disabled()).then_some(span)
     }
     match LevelFilter::current() {
         LevelFilter::OFF | LevelFilter::ERROR | LevelFilter::WARN => None,

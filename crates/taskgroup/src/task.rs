@@ -15,11 +15,11 @@ use crate::core::{AnyError, Core};
 use crate::error::Cause;
 use crate::{Name, OnError, Outcome};
 
-/// What became of a task and of its handle, as the label of its node keeps it.
+/// What became of a task and of its handle, as its node keeps it.
 pub(crate) mod fate {
     use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-    use shibuya_cancel::raw::Label;
+    use shibuya_cancel::raw::Node;
 
     /// The failure was reported to the group.
     const FAILED: u8 = 1;
@@ -43,12 +43,12 @@ pub(crate) mod fate {
     }
 
     /// Before the task is spawned.
-    pub(crate) fn shield(task: &Label) {
-        task.fate.store(SHIELD, Relaxed);
+    pub(crate) fn shield(task: &Node) {
+        task.fate().store(SHIELD, Relaxed);
     }
 
-    pub(crate) fn fail(task: &Label) -> Heir {
-        match task.fate.fetch_or(FAILED, AcqRel) & (UNWATCHED | SHIELD) {
+    pub(crate) fn fail(task: &Node) -> Heir {
+        match task.fate().fetch_or(FAILED, AcqRel) & (UNWATCHED | SHIELD) {
             0 => Heir::Both,
             SHIELD => Heir::Handle,
             _ => Heir::Group,
@@ -56,45 +56,45 @@ pub(crate) mod fate {
     }
 
     /// Gives whether there is a failure that nobody will ask for.
-    pub(crate) fn unwatch(task: &Label) -> bool {
-        task.fate.fetch_or(UNWATCHED, AcqRel) & FAILED != 0
+    pub(crate) fn unwatch(task: &Node) -> bool {
+        task.fate().fetch_or(UNWATCHED, AcqRel) & FAILED != 0
     }
 
     /// Whether nobody will ask for the outcome.
-    pub(crate) fn is_unwatched(task: &Label) -> bool {
-        task.fate.load(Acquire) & UNWATCHED != 0
+    pub(crate) fn is_unwatched(task: &Node) -> bool {
+        task.fate().load(Acquire) & UNWATCHED != 0
     }
 
     /// The task is over by now, so the word is its handle's alone.
-    pub(crate) fn take(task: &Label) {
-        task.fate.store(TAKEN, Relaxed);
+    pub(crate) fn take(task: &Node) {
+        task.fate().store(TAKEN, Relaxed);
     }
 
-    pub(crate) fn was_taken(task: &Label) -> bool {
-        task.fate.load(Relaxed) & TAKEN != 0
+    pub(crate) fn was_taken(task: &Node) -> bool {
+        task.fate().load(Relaxed) & TAKEN != 0
     }
 
-    pub(crate) fn is(task: &Label, bit: u8) -> bool {
-        task.fate.load(Relaxed) & bit != 0
+    pub(crate) fn is(task: &Node, bit: u8) -> bool {
+        task.fate().load(Relaxed) & bit != 0
     }
 
     /// Says what a task waits for, or that it doesn't any more.
-    pub(crate) fn set(task: &Label, bit: u8, on: bool) {
+    pub(crate) fn set(task: &Node, bit: u8, on: bool) {
         match on {
-            true => task.fate.fetch_or(bit, Relaxed),
-            false => task.fate.fetch_and(!bit, Relaxed),
+            true => task.fate().fetch_or(bit, Relaxed),
+            false => task.fate().fetch_and(!bit, Relaxed),
         };
     }
 
-    pub(crate) fn has_failed(task: &Label) -> bool {
-        task.fate.load(Acquire) & FAILED != 0
+    pub(crate) fn has_failed(task: &Node) -> bool {
+        task.fate().load(Acquire) & FAILED != 0
     }
 }
 
 /// The task that runs here says what it waits for.
 pub(crate) fn says(bit: u8, on: bool) {
     with_scope(|scope| {
-        if let Some(task) = scope.and_then(|node| node.role().task()) {
+        if let Some(task) = scope.filter(|node| node.role().task().is_some()) {
             fate::set(task, bit, on);
         }
     });
@@ -228,7 +228,7 @@ impl<T, E> Task<T, E> {
     /// The failure, if the group still has it: then it is no longer the group's.
     pub(crate) fn take_failure(&mut self) -> Option<Cause<AnyError>> {
         let cause = self.core().take_failure(self.id())?;
-        fate::take(self.label());
+        fate::take(&self.node);
         Some(cause)
     }
 
@@ -243,11 +243,11 @@ impl<T, E> Task<T, E> {
         };
         Poll::Ready(match value {
             Some(value) => {
-                fate::take(self.label());
+                fate::take(&self.node);
                 End::Value(value)
             }
             None if self.has_failed() => End::Failed,
-            None if fate::was_taken(self.label()) => {
+            None if fate::was_taken(&self.node) => {
                 panic!("task `{}` was polled after it gave its value", self.name())
             }
             None => End::Cancelled(self.node.reason().unwrap_or(Reason::Dropped)),
@@ -279,7 +279,7 @@ impl<T, E> Task<T, E> {
 
     /// Whether it failed, by an error, a panic or its timeout.
     pub(crate) fn has_failed(&self) -> bool {
-        fate::has_failed(self.label())
+        fate::has_failed(&self.node)
     }
 
     /// Whether it failed, and its group does not leave that to who asks.
@@ -355,7 +355,7 @@ impl<T, E> Unpin for Task<T, E> {}
 
 impl<T, E> Drop for Task<T, E> {
     fn drop(&mut self) {
-        if fate::unwatch(self.label()) {
+        if fate::unwatch(&self.node) {
             self.core().unwatch(self.group(), self.id());
         }
     }

@@ -2,12 +2,12 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use shibuya_cancel::TaskId;
-use shibuya_cancel::raw::Label;
+use shibuya_cancel::raw::{Label, Node};
 
 use super::ended::{Ended, EndedAs, Ring};
 use super::{coarse, watchdog};
@@ -16,8 +16,9 @@ use super::{coarse, watchdog};
 // and a static can't hold loom's.
 
 pub(super) struct Desk {
-    /// The number of the task or group that is polled right now; 0 for none.
-    polled: AtomicU64,
+    /// The address of the node of the task or group that is polled right now, which says who it is for as
+    /// long as that lives; 0 for none.
+    polled: AtomicUsize,
     /// Grows with each poll, so that two polls of one task are told apart.
     polls: AtomicU64,
     ended: Mutex<Ring>,
@@ -34,7 +35,7 @@ impl Desk {
     fn open() -> Arc<Self> {
         let thread = std::thread::current();
         let desk = Arc::new(Self {
-            polled: AtomicU64::new(0),
+            polled: AtomicUsize::new(0),
             polls: AtomicU64::new(0),
             ended: Mutex::new(Ring::new()),
             thread: thread
@@ -50,13 +51,18 @@ impl Desk {
     }
 
     /// What is polled there, and the number of that poll.
-    pub(super) fn poll(&self) -> (u64, u64) {
+    pub(super) fn poll(&self) -> (usize, u64) {
         (self.polled.load(Relaxed), self.polls.load(Relaxed))
     }
 
     pub(super) fn ended(&self) -> Vec<Ended> {
         lock(&self.ended).iter().cloned().collect()
     }
+}
+
+/// What a node is known by on a desk.
+pub(super) fn address(node: &Arc<Node>) -> usize {
+    Arc::as_ptr(node).addr()
 }
 
 /// The desks of all threads that poll tasks, or did.
@@ -67,19 +73,19 @@ pub(super) fn all() -> Vec<Arc<Desk>> {
 /// Says that this thread polls a task or a group's body, until it is dropped.
 #[must_use = "it ends when it is dropped"]
 pub(crate) struct Polling {
-    outer: u64,
+    outer: usize,
     /// It must drop on the thread that it was made on.
     here: PhantomData<Cell<*const ()>>,
 }
 
 impl Polling {
     #[inline]
-    pub(crate) fn begin(id: u64) -> Self {
+    pub(crate) fn begin(node: &Arc<Node>) -> Self {
         let outer = DESK.try_with(|desk| {
             let outer = desk.polled.load(Relaxed);
             desk.polls
                 .store(desk.polls.load(Relaxed).wrapping_add(1), Relaxed);
-            desk.polled.store(id, Relaxed);
+            desk.polled.store(address(node), Relaxed);
             outer
         });
         watchdog::stay_awake();

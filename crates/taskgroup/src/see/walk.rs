@@ -3,7 +3,6 @@
 use std::collections::HashSet;
 use std::panic::Location;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use shibuya_cancel::raw::{Label, Node, Role, StepLabel, Timestamp, roots};
@@ -55,7 +54,7 @@ use crate::task::fate;
 pub fn dump() -> TreeSnapshot {
     let now = Timestamp::now();
     let desks = desk::all();
-    let running: HashSet<u64> = desks.iter().map(|desk| desk.poll().0).collect();
+    let running: HashSet<usize> = desks.iter().map(|desk| desk.poll().0).collect();
     let mut entries = Vec::new();
     walk(|place| {
         entries.push(place.info(now, &running));
@@ -66,13 +65,13 @@ pub fn dump() -> TreeSnapshot {
     TreeSnapshot { entries, ended }
 }
 
-/// The task, or the group, with that number.
-pub(super) fn find(id: u64) -> Option<(TaskId, Name, &'static Location<'static>)> {
+/// The task, or the group, that is known by that on a desk.
+pub(super) fn find(polled: usize) -> Option<(TaskId, Name, &'static Location<'static>)> {
     let mut found = None;
     walk(|place| {
-        let (this, name, location) = place.thing().label();
-        if this.as_u64() == id {
-            found = Some((this, name.clone(), location));
+        if desk::address(&place.node) == polled {
+            let (id, name, location) = place.thing().label();
+            found = Some((id, name.clone(), location));
         }
         found.is_none()
     });
@@ -169,11 +168,11 @@ impl Place {
         Thing::of(&self.node).expect("only such are shown")
     }
 
-    fn info(&self, now: Timestamp, running: &HashSet<u64>) -> TaskInfo {
+    fn info(&self, now: Timestamp, running: &HashSet<usize>) -> TaskInfo {
         let thing = self.thing();
         let (id, name, location) = thing.label();
         let reason = self.node.reason();
-        let is_running = running.contains(&id.as_u64());
+        let is_running = running.contains(&desk::address(&self.node));
         let calm = match reason {
             Some(_) => State::Cancelling,
             None => State::Idle,
@@ -207,14 +206,15 @@ impl Place {
             Thing::Task(label) => {
                 info.kind = Kind::Task;
                 info.age = now.since(label.created);
-                info.polls = label.polls.load(Relaxed);
+                let (polls, polled) = self.node.polls();
+                info.polls = polls;
                 let is_idle = info.polls > 0 && !is_running;
-                info.idle = is_idle.then(|| coarse::since(label.polled.load(Relaxed)));
+                info.idle = is_idle.then(|| coarse::since(polled));
                 info.state = if is_running {
                     State::Running
-                } else if fate::is(label, fate::BLOCKING) {
+                } else if fate::is(&self.node, fate::BLOCKING) {
                     State::Blocking
-                } else if fate::is(label, fate::QUEUED) {
+                } else if fate::is(&self.node, fate::QUEUED) {
                     State::Queued
                 } else if info.polls == 0 {
                     State::Created

@@ -110,7 +110,7 @@ fn listener() -> MutexGuard<'static, Option<Listener>> {
 /// What the watchdog knows of one thread, as a pure function of what it reads there.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Watch {
-    poll: (u64, u64),
+    poll: (usize, u64),
     /// When this poll was first seen.
     since: Option<Timestamp>,
     /// When it is to be spoken of next, counted from there.
@@ -126,7 +126,7 @@ enum Finding {
 }
 
 impl Watch {
-    fn look(&mut self, poll: (u64, u64), now: Timestamp, threshold: Duration) -> Option<Finding> {
+    fn look(&mut self, poll: (usize, u64), now: Timestamp, threshold: Duration) -> Option<Finding> {
         let lasted = self.since.map_or(Duration::ZERO, |since| now.since(since));
         if poll != self.poll || poll.0 == 0 {
             let was_told = self.next > Duration::ZERO;
@@ -258,8 +258,8 @@ impl Watched {
     }
 }
 
-fn find(id: u64, desk: &Desk) -> Option<Stuck> {
-    let (id, name, location) = walk::find(id)?;
+fn find(polled: usize, desk: &Desk) -> Option<Stuck> {
+    let (id, name, location) = walk::find(polled)?;
     Some(Stuck {
         id,
         name,
@@ -297,7 +297,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     /// What is said when each of these polls is seen, a quarter of a second apart.
-    fn said(polls: &[(u64, u64)]) -> Vec<(usize, Finding)> {
+    fn said(polls: &[(usize, u64)]) -> Vec<(usize, Finding)> {
         let mut watch = Watch::default();
         let mut now = Timestamp::from_nanos(5);
         let mut said = Vec::new();
