@@ -15,6 +15,7 @@ mod error;
 mod every;
 mod failures;
 mod fan;
+mod fate;
 mod gather;
 mod group;
 mod home;

@@ -10,7 +10,7 @@ use crate::Task;
 use crate::child::Child;
 use crate::core::Core;
 use crate::error::Cause;
-use crate::task::fate;
+use crate::fate;
 
 /// What is heard inside of cancellations and deadlines from further out.
 #[derive(Clone, Copy, PartialEq)]

@@ -14,9 +14,9 @@ use tracing::level_filters::LevelFilter;
 
 use crate::child::Child;
 use crate::error::Cause;
+use crate::fate;
 use crate::home::{Anywhere, Home, HomeOf};
 use crate::limit::{Slot, Slots, Slotted, TakeSlot};
-use crate::task::{fate, says};
 use crate::{Name, Task, TaskGroup, TrySpawnError};
 
 /// A task to be, from [`TaskGroup::task`].
@@ -138,7 +138,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
             let bound = own.min(shibuya_cancel::raw::bound().unenforced());
             // From here on it can't be aborted, since the thread can't be.
             node.shield();
-            says(fate::BLOCKING, true);
+            fate::say(fate::BLOCKING, true);
             let closure = runtime.spawn_blocking(move || {
                 let scope = CancelScope::from(node.clone());
                 let mut node = node;

@@ -12,7 +12,7 @@ use super::ended::Ended;
 use super::snapshot::{Kind, State, TaskInfo, TreeSnapshot};
 use super::{coarse, desk};
 use crate::core::Core;
-use crate::task::fate;
+use crate::fate;
 
 /// Looks at all groups, tasks and steps of the process. It needs no runtime, and may be called from
 /// any thread.
@@ -212,9 +212,9 @@ impl Place {
                 info.idle = is_idle.then(|| coarse::since(polled));
                 info.state = if is_running {
                     State::Running
-                } else if fate::is(&self.node, fate::BLOCKING) {
+                } else if fate::waits_for(&self.node, fate::BLOCKING) {
                     State::Blocking
-                } else if fate::is(&self.node, fate::QUEUED) {
+                } else if fate::waits_for(&self.node, fate::QUEUED) {
                     State::Queued
                 } else if info.polls == 0 {
                     State::Created
