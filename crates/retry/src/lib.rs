@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod backoff;
+mod budget;
+mod course;
+mod error;
+mod jitter;
+mod notify;
+mod policy;
+mod random;
+mod retry;
+mod run;
+mod verdict;
+
+pub use backoff::{Backoff, Curve};
+pub use budget::{Budget, BudgetSnapshot, Cost, InvalidRatio, Withdrawal};
+pub use error::{Failure, Reason, RetryError};
+pub use jitter::Jitter;
+pub use notify::{Event, Next, Notify, Silent};
+pub use policy::Policy;
+pub use random::Random;
+pub use retry::{Retry, Retryable, retry_with};
+pub use run::{AsyncOp, Run, RunAttempt, RunBackoff};
+pub use verdict::{Always, Attempt, By, Classify, Verdict, When};
