@@ -183,7 +183,9 @@ impl Budget {
             Cost::Timeout => self.rules.timeout,
             Cost::Hedge => self.rules.hedge,
         };
-        let source = self.take_out(amount).or_else(|| self.take_free(amount, now));
+        let source = self
+            .take_out(amount)
+            .or_else(|| self.take_free(amount, now));
         match source {
             Some(source) => {
                 self.granted.fetch_add(1, Relaxed);

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
+use crate::Run;
 use crate::backoff::{Backoff, Curve};
 use crate::jitter::Jitter;
-use crate::Run;
 
 /// How often to try again, and how long to wait in between.
 ///

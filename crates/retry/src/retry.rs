@@ -76,8 +76,7 @@ where
         Retry {
             run: Run::new(policy),
             make: self,
-            fut: None,
-            stage: Stage::Attempt,
+            stage: Stage::Due,
         }
     }
 }
@@ -108,16 +107,22 @@ pin_project! {
         run: Run<'p, E, B, W, N>,
         make: M,
         #[pin]
-        fut: Option<F>,
-        stage: Stage,
+        stage: Stage<F>,
     }
 }
 
-#[derive(Clone, Copy)]
-enum Stage {
-    Attempt,
-    Wait,
-    Done,
+pin_project! {
+    #[project = StageProj]
+    enum Stage<F> {
+        // An attempt is to begin.
+        Due,
+        Attempt {
+            #[pin]
+            fut: F,
+        },
+        Wait,
+        Done,
+    }
 }
 
 impl<'p, M, F, E, B, W, N> Retry<'p, M, F, E, B, W, N> {
@@ -128,7 +133,6 @@ impl<'p, M, F, E, B, W, N> Retry<'p, M, F, E, B, W, N> {
         Retry {
             run: change(self.run),
             make: self.make,
-            fut: self.fut,
             stage: self.stage,
         }
     }
@@ -212,33 +216,27 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         loop {
-            match this.stage {
-                Stage::Attempt => {
-                    if this.fut.is_none() {
-                        this.fut.set(Some((this.make)()));
-                    }
-                    let fut = this.fut.as_mut().as_pin_mut().expect("made above");
+            match this.stage.as_mut().project() {
+                StageProj::Due => {
+                    let fut = (this.make)();
+                    this.stage.set(Stage::Attempt { fut });
+                }
+                StageProj::Attempt { fut } => {
                     let answer = ready!(this.run.poll_attempt(fut, cx));
-                    this.fut.set(None);
+                    this.stage.set(Stage::Done);
                     match answer {
-                        Ok(value) => {
-                            *this.stage = Stage::Done;
-                            return Poll::Ready(Ok(value));
-                        }
-                        Err(failure) => {
-                            *this.stage = Stage::Done;
-                            this.run.judge(failure)?;
-                            *this.stage = Stage::Wait;
-                        }
+                        Ok(value) => return Poll::Ready(Ok(value)),
+                        Err(failure) => this.run.judge(failure)?,
                     }
+                    this.stage.set(Stage::Wait);
                 }
-                Stage::Wait => {
+                StageProj::Wait => {
                     let due = ready!(this.run.poll_wait(cx));
-                    *this.stage = Stage::Done;
+                    this.stage.set(Stage::Done);
                     due?;
-                    *this.stage = Stage::Attempt;
+                    this.stage.set(Stage::Due);
                 }
-                Stage::Done => panic!("`Retry` polled after it was done"),
+                StageProj::Done => panic!("`Retry` polled after it was done"),
             }
         }
     }

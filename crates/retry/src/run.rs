@@ -420,7 +420,10 @@ where
         if let (Some(budget), Timestamp::NEVER) = (self.budget, self.began) {
             budget.deposit();
         }
-        let paid = self.slow.as_mut().and_then(|slow| slow.as_mut().project().withdrawal.take());
+        let paid = self
+            .slow
+            .as_mut()
+            .and_then(|slow| slow.as_mut().project().withdrawal.take());
         if let Some(withdrawal) = paid {
             withdrawal.spend();
         }

@@ -10,12 +10,16 @@ use shibuya_retry::{
 use static_assertions::{assert_impl_all, assert_not_impl_any};
 
 static POLICY: Policy = Policy::exponential(Duration::from_millis(1), Duration::from_secs(1));
-static BUDGET: Budget = Budget::ratio(0.2).burst(20).min_per_sec(5).timeout_cost(2).hedge_cost(1);
+static BUDGET: Budget = Budget::ratio(0.2)
+    .burst(20)
+    .min_per_sec(5)
+    .timeout_cost(2)
+    .hedge_cost(1);
 
 assert_impl_all!(Policy: Copy, Send, Sync);
 assert_impl_all!(Budget: Send, Sync);
 assert_impl_all!(Withdrawal<'static>: Send, Sync);
-assert_impl_all!(RetryError<String>: Send, Sync, std::error::Error);
+assert_impl_all!(RetryError<std::fmt::Error>: Send, Sync, std::error::Error);
 assert_impl_all!(Failure<u8>: Copy);
 assert_impl_all!(Reason: Copy);
 assert_impl_all!(Run<'static, String>: Send, Unpin);
@@ -49,7 +53,11 @@ async fn fetch(key: &str) -> Result<usize, String> {
 async fn a_closure_may_borrow() {
     let key = String::from("limit");
     let key = key.as_str();
-    let answer = send((|| fetch(key)).retry(&POLICY).when(|error| !error.is_empty()));
+    let answer = send(
+        (|| fetch(key))
+            .retry(&POLICY)
+            .when(|error| !error.is_empty()),
+    );
     assert_eq!(answer.await.unwrap(), 5);
     let answer = send((async || fetch(key).await).retry(&POLICY));
     assert_eq!(answer.await.unwrap(), 5);
@@ -103,7 +111,11 @@ async fn a_call_that_borrows_may_be_spawned() {
     let answer = tokio::spawn(async {
         let mut conn = Conn { queries: 0 };
         let key = String::from("limit");
-        let one = (|| fetch(&key)).retry(&POLICY).budget(&BUDGET).await.unwrap();
+        let one = (|| fetch(&key))
+            .retry(&POLICY)
+            .budget(&BUDGET)
+            .await
+            .unwrap();
         let other = retry_with(&POLICY, &mut conn, async |conn: &mut Conn| {
             conn.query("limit").await
         });
