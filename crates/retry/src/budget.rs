@@ -74,6 +74,17 @@ pub enum Cost {
     Hedge,
 }
 
+/// Rounded up, so that a ratio above zero is never none.
+const fn millionths(ratio: f64) -> u64 {
+    let exact = ratio * RETRY as f64;
+    let whole = exact as u64;
+    if (whole as f64) < exact {
+        whole + 1
+    } else {
+        whole
+    }
+}
+
 /// Loom's atomics can't be made in a constant.
 macro_rules! const_fn {
     ($(#[$meta:meta])* $vis:vis fn $($rest:tt)*) => {
@@ -114,8 +125,7 @@ impl Budget {
             }
             Ok(Self {
                 rules: Rules {
-                    // Rounded up, so that a ratio above zero is never none.
-                    deposit: (ratio * RETRY as f64).ceil() as u64,
+                    deposit: millionths(ratio),
                     burst: 100 * RETRY,
                     min_per_sec: 10,
                     timeout: RETRY,

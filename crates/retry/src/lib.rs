@@ -3,9 +3,12 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod backoff;
+mod breaker;
 mod budget;
 mod course;
 mod error;
+mod fallback;
+mod hedge;
 mod jitter;
 mod notify;
 mod policy;
@@ -15,8 +18,14 @@ mod run;
 mod verdict;
 
 pub use backoff::{Backoff, Curve};
+pub use breaker::{
+    Breaker, BreakerBuilder, BreakerCall, BreakerSnapshot, BreakerState, CallError, InvalidBreaker,
+    Open, Permit,
+};
 pub use budget::{Budget, BudgetSnapshot, Cost, InvalidRatio, Withdrawal};
 pub use error::{Failure, Reason, RetryError};
+pub use fallback::{Fallback, Or, OrDefault, OrElse};
+pub use hedge::{Delay, Hedge, Latencies, hedge};
 pub use jitter::Jitter;
 pub use notify::{Event, Next, Notify, Silent};
 pub use policy::Policy;
