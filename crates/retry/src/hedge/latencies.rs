@@ -33,8 +33,8 @@ pub struct Latencies {
 /// Each power of two has so many buckets of equal size.
 const STEPS: u64 = 8;
 const STEP_BITS: u32 = STEPS.trailing_zeros();
-/// From a microsecond to some hundred hours.
-const BUCKETS: usize = 512 / 8 * STEPS as usize;
+/// For every time there is.
+const BUCKETS: usize = (u64::BITS - STEP_BITS + 1) as usize * STEPS as usize;
 const FADE: u32 = 2048;
 
 impl Latencies {
@@ -108,8 +108,7 @@ fn bucket(micros: u64) -> usize {
     }
     let power = micros.ilog2() - STEP_BITS;
     let step = micros >> power; // from STEPS to 2 * STEPS - 1
-    let place = u64::from(power) * STEPS + step;
-    (place as usize).min(BUCKETS - 1)
+    (u64::from(power) * STEPS + step) as usize
 }
 
 /// The longest time, in microseconds, that counts there.
@@ -119,7 +118,7 @@ fn end(bucket: usize) -> u64 {
         return bucket;
     }
     let (power, step) = (bucket / STEPS - 1, bucket % STEPS + STEPS);
-    ((step + 1) << power) - 1
+    (step << power) + ((1 << power) - 1)
 }
 
 #[cfg(all(test, not(shibuya_loom)))]
@@ -141,6 +140,7 @@ mod tests {
             assert!(place == 0 || end(place - 1) < micros);
         }
         assert_eq!(bucket(u64::MAX), BUCKETS - 1);
+        assert_eq!(end(BUCKETS - 1), u64::MAX);
     }
 
     #[test]
