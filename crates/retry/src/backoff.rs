@@ -58,7 +58,6 @@ pub enum Curve {
     /// Always the same.
     Constant(Duration),
     /// `step`, twice `step`, three times `step`, up to `max`.
-    #[non_exhaustive]
     Linear {
         /// The first delay, and what each adds.
         step: Duration,
@@ -66,7 +65,6 @@ pub enum Curve {
         max: Duration,
     },
     /// `base`, and twice as long each time, up to `max`.
-    #[non_exhaustive]
     Exponential {
         /// The first delay.
         base: Duration,
@@ -74,7 +72,6 @@ pub enum Curve {
         max: Duration,
     },
     /// Anything from `base` to three times the last delay, up to `max`.
-    #[non_exhaustive]
     Decorrelated {
         /// The first delay, and the least.
         base: Duration,

@@ -12,6 +12,7 @@ use crate::random::Random;
 use crate::verdict::Verdict;
 
 /// How far a series of attempts has come.
+#[derive(Debug)]
 pub(crate) struct Course {
     /// Since the first, or since one that ran for long enough.
     retries: u32,

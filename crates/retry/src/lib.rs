@@ -28,7 +28,7 @@ pub use fallback::{Fallback, Or, OrDefault, OrElse};
 pub use hedge::{Delay, Hedge, Latencies, hedge};
 pub use jitter::Jitter;
 pub use notify::{Event, Next, Notify, Silent};
-pub use policy::Policy;
+pub use policy::{Delays, Policy};
 pub use random::Random;
 pub use retry::{Retry, Retryable, retry_with};
 pub use run::{AsyncOp, Run, RunAttempt, RunBackoff};

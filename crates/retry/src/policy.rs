@@ -1,8 +1,12 @@
 use std::time::Duration;
 
-use crate::Run;
+use shibuya_cancel::raw::Timestamp;
+
 use crate::backoff::{Backoff, Curve};
+use crate::course::Course;
 use crate::jitter::Jitter;
+use crate::run::Run;
+use crate::verdict::Verdict;
 
 /// How often to try again, and how long to wait in between.
 ///
@@ -119,5 +123,45 @@ impl<B: Backoff> Policy<B> {
     /// Begins a series of attempts that you drive yourself; see [`Run`].
     pub fn start<E>(&self) -> Run<'_, E, B> {
         Run::new(self)
+    }
+
+    /// The delays of one call in which each attempt fails at once: to look at, or for a loop of your own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use shibuya_retry::{Jitter, Policy};
+    ///
+    /// let policy = Policy::exponential(Duration::from_secs(1), Duration::from_secs(5))
+    ///     .max_retries(4)
+    ///     .jitter(Jitter::None);
+    /// let seconds: Vec<u64> = policy.delays().map(|delay| delay.as_secs()).collect();
+    /// assert_eq!(seconds, [1, 2, 4, 5]);
+    /// ```
+    pub fn delays(&self) -> Delays<'_, B> {
+        Delays {
+            policy: self,
+            course: Course::new(self.seed),
+        }
+    }
+}
+
+/// The delays of one call: see [`Policy::delays`].
+#[derive(Debug)]
+pub struct Delays<'p, B> {
+    policy: &'p Policy<B>,
+    course: Course,
+}
+
+impl<B: Backoff> Iterator for Delays<'_, B> {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        let (now, never) = (Timestamp::from_nanos(0), Timestamp::NEVER);
+        self.course
+            .after(self.policy, Verdict::Retry, Duration::ZERO, now, never)
+            .ok()
     }
 }
