@@ -104,7 +104,9 @@ fn a_stale_result_is_no_vote_whenever_it_comes() {
         }
         let other = breaker.clone();
         let thread = thread::spawn(move || other.try_acquire().unwrap().success());
-        stale.map(|permit| permit.failure());
+        for permit in stale {
+            permit.failure();
+        }
         thread.join().unwrap();
         assert_eq!(breaker.state(), BreakerState::Closed);
         assert_eq!(breaker.snapshot().calls, 0);
