@@ -19,6 +19,9 @@ mod en_pipelines_and_periodic {}
 #[doc = include_str!("src/en/deadlines-and-cancellation.md")]
 mod en_deadlines_and_cancellation {}
 
+#[doc = include_str!("src/en/retrying.md")]
+mod en_retrying {}
+
 #[doc = include_str!("src/en/locks-and-signals.md")]
 mod en_locks_and_signals {}
 

@@ -180,21 +180,6 @@ async fn the_deadline_of_the_scope_counts_without_being_passed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_deadline_of_a_group_counts_in_its_tasks() {
-    use shibuya_taskgroup::TaskGroup;
-    let begin = Instant::now();
-    let reason = TaskGroup::<()>::builder().timeout(500 * MS).run(async |g| {
-        let task = g.spawn(async {
-            let failed = (|| ready(Err::<(), _>("down"))).retry(&EXACT).await;
-            Ok(failed.unwrap_err().reason())
-        });
-        Ok(task.await)
-    });
-    assert_eq!(reason.await.unwrap(), Reason::Deadline);
-    assert_eq!(begin.elapsed(), 300 * MS);
-}
-
-#[tokio::test(start_paused = true)]
 async fn an_attempt_that_takes_too_long_is_dropped_and_tried_again() {
     struct Dropped<'c>(&'c Cell<u32>);
     impl Drop for Dropped<'_> {
