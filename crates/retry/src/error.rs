@@ -152,10 +152,11 @@ impl<E: fmt::Display> fmt::Display for RetryError<E> {
             ..
         } = &*self.0;
         let s = if *attempts == 1 { "" } else { "s" };
-        write!(
-            f,
-            "{last} ({attempts} attempt{s} in {elapsed:.1?}; {reason})"
-        )
+        write!(f, "{last} ({attempts} attempt{s}")?;
+        if !elapsed.is_zero() {
+            write!(f, " in {elapsed:.1?}")?;
+        }
+        write!(f, "; {reason})")
     }
 }
 

@@ -52,10 +52,7 @@ async fn the_delays_are_the_policys() {
 async fn no_retries_are_one_attempt() {
     let (at, error) = attempts(&EXACT.max_retries(0)).await;
     assert_eq!(at, [0]);
-    assert_eq!(
-        error.to_string(),
-        "down (1 attempt in 0.0ns; no retries are left)"
-    );
+    assert_eq!(error.to_string(), "down (1 attempt; no retries are left)");
 }
 
 #[tokio::test(start_paused = true)]
