@@ -136,7 +136,8 @@ async fn on_all_cores() {
 }
 
 /// For what may crash, or never looks whether it should stop: a process can be killed, a thread can't. asyncio has
-/// `ProcessPoolExecutor` and `create_subprocess_exec`; in both the work goes on when the task that awaits it is cancelled.
+/// `ProcessPoolExecutor` and `create_subprocess_exec`; in both the work goes on when the task that awaits it is cancelled. It needs
+/// the feature `process`.
 async fn in_a_process() {
     /// This program once more, which then counts and does nothing else.
     fn count_below(n: u64) -> Command {

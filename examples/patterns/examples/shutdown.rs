@@ -4,7 +4,7 @@
 //! begun. What is not done when the grace is over is dropped, what can't be dropped is left behind, and both are reported by name. A
 //! second signal does not wait for the grace.
 //!
-//! It sends the signals to itself. With `-- --wait` it waits for yours, as it does on Windows.
+//! It needs the feature `signal`, and sends the signals to itself. With `-- --wait` it waits for yours, as it does on Windows.
 //!
 //! `cargo run -p patterns --example shutdown` prints:
 //!
