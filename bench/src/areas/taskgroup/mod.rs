@@ -3,6 +3,7 @@
 mod cancel;
 mod churn;
 mod completion;
+mod dump;
 mod map;
 mod scope;
 mod spawn_join;
@@ -16,6 +17,7 @@ pub(super) fn area() -> Area {
         completion::cases(),
         map::cases(),
         cancel::cases(),
+        dump::cases(),
         churn::cases(),
         scope::cases(),
     ];
