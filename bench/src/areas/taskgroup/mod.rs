@@ -5,6 +5,7 @@ mod churn;
 mod completion;
 mod dump;
 mod map;
+mod nested;
 mod scope;
 mod spawn_join;
 mod work;
@@ -16,6 +17,7 @@ pub(super) fn area() -> Area {
         spawn_join::cases(),
         completion::cases(),
         map::cases(),
+        nested::cases(),
         cancel::cases(),
         dump::cases(),
         churn::cases(),
