@@ -7,7 +7,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use shibuya_cancel::Reason;
 use shibuya_taskgroup::{TaskGroup, TreeSnapshot, dump};
@@ -20,25 +20,24 @@ use crate::meter::{Clock, Lap, Latency};
 
 const MANY: usize = 100_000;
 const FEW: usize = 10_000;
-const SPAWNS: usize = 800 * BATCH;
-/// Fits into the worker's own queue.
-const BATCH: usize = 250;
+const SPAWNS: usize = 10_000;
+/// Between two spawns. Where they follow each other at once, a dump that kept its lock throughout would delay a single one
+/// of a hundred thousand, and no quantile would show it. So a dump sees a few hundred.
+const PAUSE: Duration = Duration::from_micros(50);
 const LOOKS: usize = 5;
 
 /// What the other worker does is compared twice. To `nothing`, as whoever spawns sees it. And to `copies`, which has the
 /// other worker write as much memory as a dump does, but take none of the group's locks: a second thread at work
 /// changes what a spawn costs by itself. It takes its share of the memory, yet it also needn't be woken for what was
 /// spawned, and that is most of what a slow spawn does beside a worker that sleeps.
-const SPAWN: &str = "Spawn 200,000 tasks that are ready at once into a group of 100,000 that wait, while the other worker \
-     does nothing, copies what was dumped before, or dumps, over and over; per task. p50 to p99.9 are of the call that \
-     spawns.";
+const SPAWN: &str = "Spawn 10,000 tasks that are ready at once, one each 50 µs, into a group of 100,000 that wait, while the      other worker does nothing, copies what was dumped before, or dumps, over and over; per task. p50 to p99.9 are of the      call that spawns.";
 const LOOK: &str = "Dump 10,000 or 100,000 tasks that wait, while their group runs; per task. The base copies what was dumped.";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("dump/spawn/mt2", Threads::Two, SPAWN)
             .laps(1)
-            .max_rounds(9)
+            .max_rounds(7)
             .contender("nothing", SPAWNS, |n| spawn_beside(n, None))
             .contender("copies", SPAWNS, |n| {
                 spawn_beside(n, Some(|dumped| dumped.clone()))
@@ -100,12 +99,10 @@ async fn spawn_beside(n: usize, look: Option<Look>) -> Lap {
         let clock = Clock::start();
         let mut times = Vec::with_capacity(n);
         while times.len() < n {
-            for _ in 0..BATCH {
-                let began = Instant::now();
-                g.task("job").spawn(ready(times.len() as u64));
-                times.push(began.elapsed().as_nanos() as u64);
-            }
-            while g.len() > MANY {
+            let began = Instant::now();
+            g.task("job").spawn(ready(times.len() as u64));
+            times.push(began.elapsed().as_nanos() as u64);
+            while g.len() > MANY || began.elapsed() < PAUSE {
                 yield_now().await;
             }
         }
