@@ -27,10 +27,11 @@ const PAUSE: Duration = Duration::from_micros(50);
 const LOOKS: usize = 5;
 
 /// What the other worker does is compared twice. To `nothing`, as whoever spawns sees it. And to `copies`, which has the
-/// other worker write as much memory as a dump does, but take none of the group's locks: a second thread at work
-/// changes what a spawn costs by itself. It takes its share of the memory, yet it also needn't be woken for what was
-/// spawned, and that is most of what a slow spawn does beside a worker that sleeps.
-const SPAWN: &str = "Spawn 10,000 tasks that are ready at once, one each 50 µs, into a group of 100,000 that wait, while the      other worker does nothing, copies what was dumped before, or dumps, over and over; per task. p50 to p99.9 are of the      call that spawns.";
+/// other worker write as much memory as a dump shows, but take none of the group's locks: a busy neighbour changes what
+/// a spawn costs by itself, and what `dumps` has on top is the dump's own doing.
+const SPAWN: &str = "Spawn 10,000 tasks that are ready at once, one each 50 µs, into a group of 100,000 that wait, while the \
+     other worker does nothing, copies what was dumped before, or dumps, over and over; per task. p50 to p99.9 are of the \
+     call that spawns.";
 const LOOK: &str = "Dump 10,000 or 100,000 tasks that wait, while their group runs; per task. The base copies what was dumped.";
 
 pub(super) fn cases() -> Vec<Case> {
