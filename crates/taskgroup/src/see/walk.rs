@@ -118,9 +118,11 @@ fn push(pending: &mut Vec<Place>, mut nodes: Vec<Arc<Node>>, parent: Option<Task
 fn inside(node: &Node) -> Vec<Arc<Node>> {
     let mut inside = node.inside();
     if let Some(core) = Core::of(node) {
-        // All its tasks are on the roster; some of them stand in the node's own table, too.
-        inside.retain(|node| node.role().task().is_none());
         inside.append(&mut core.roster.survey());
+        // The living tasks are on the roster; those with something inside stand in the node's own table, some
+        // of them there alone, as that may outlive them.
+        inside.sort_unstable_by_key(desk::address);
+        inside.dedup_by_key(|node| desk::address(node));
     }
     inside
 }
