@@ -18,7 +18,8 @@ async fn service() {
     let Ok(kind) = std::env::var(SERVICE) else {
         return;
     };
-    let serve = serve(MINUTE).on_signals([Signal::Term, Signal::Int]);
+    // Named twice, it still comes once.
+    let serve = serve(MINUTE).on_signals([Signal::Term, Signal::Int, Signal::Term]);
     if kind == "starts slowly" {
         let mut term = signal(SignalKind::terminate()).unwrap();
         println!("ready");
