@@ -13,11 +13,17 @@ mod en_introduction {}
 #[doc = include_str!("src/en/tasks-and-groups.md")]
 mod en_tasks_and_groups {}
 
+#[doc = include_str!("src/en/waiting-for-some.md")]
+mod en_waiting_for_some {}
+
 #[doc = include_str!("src/en/pipelines-and-periodic.md")]
 mod en_pipelines_and_periodic {}
 
 #[doc = include_str!("src/en/deadlines-and-cancellation.md")]
 mod en_deadlines_and_cancellation {}
+
+#[doc = include_str!("src/en/cleanup-and-shutdown.md")]
+mod en_cleanup_and_shutdown {}
 
 #[doc = include_str!("src/en/retrying.md")]
 mod en_retrying {}

@@ -35,16 +35,22 @@ pub(crate) struct Lap {
 pub(crate) struct Latency {
     pub(crate) p50_ns: f64,
     pub(crate) p99_ns: f64,
+    pub(crate) p999_ns: f64,
 }
 
 impl Latency {
     /// Of the nanoseconds that each took. `None` if there was none.
     pub(crate) fn of(mut times: Vec<u64>) -> Option<Self> {
         times.sort_unstable();
-        let at = |percent: usize| times.get(times.len() * percent / 100).map(|&ns| ns as f64);
+        let at = |permille: usize| {
+            times
+                .get(times.len() * permille / 1000)
+                .map(|&ns| ns as f64)
+        };
         Some(Self {
-            p50_ns: at(50)?,
-            p99_ns: at(99)?,
+            p50_ns: at(500)?,
+            p99_ns: at(990)?,
+            p999_ns: at(999)?,
         })
     }
 }
@@ -82,9 +88,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_in_a_hundred_is_beyond_the_last_quantile() {
-        let latency = Latency::of((0..1000).rev().collect()).unwrap();
-        assert_eq!((latency.p50_ns, latency.p99_ns), (500.0, 990.0));
+    fn a_quantile_has_its_share_beyond_it() {
+        let latency = Latency::of((0..10_000).rev().collect()).unwrap();
+        assert_eq!((latency.p50_ns, latency.p99_ns), (5000.0, 9900.0));
+        assert_eq!(latency.p999_ns, 9990.0);
         assert!(Latency::of(Vec::new()).is_none());
     }
 }

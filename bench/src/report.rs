@@ -51,9 +51,10 @@ pub(crate) struct Figures {
     pub(crate) bytes: Summary,
     /// Of the whole lap.
     pub(crate) growth_kib: Option<Summary>,
-    /// The quantiles of single operations: of the median, and of the slowest in a hundred.
+    /// The quantiles of single operations: the median, and what one in a hundred or in a thousand exceeds.
     pub(crate) p50_ns: Option<Summary>,
     pub(crate) p99_ns: Option<Summary>,
+    pub(crate) p999_ns: Option<Summary>,
     /// Round by round.
     pub(crate) samples: Vec<Sample>,
 }
@@ -116,6 +117,7 @@ impl Figures {
             growth_kib: Summary::of(&growth),
             p50_ns: Summary::of(&latency(|latency| latency.p50_ns)),
             p99_ns: Summary::of(&latency(|latency| latency.p99_ns)),
+            p999_ns: Summary::of(&latency(|latency| latency.p999_ns)),
             samples: samples.to_vec(),
         })
     }

@@ -149,7 +149,7 @@ struct Extra {
     unit: &'static str,
 }
 
-const EXTRA: [Extra; 3] = [
+const EXTRA: [Extra; 4] = [
     Extra {
         head: "RSS growth",
         figure: |figures| figures.growth_kib,
@@ -163,6 +163,11 @@ const EXTRA: [Extra; 3] = [
     Extra {
         head: "p99",
         figure: |figures| figures.p99_ns,
+        unit: "ns",
+    },
+    Extra {
+        head: "p99.9",
+        figure: |figures| figures.p999_ns,
         unit: "ns",
     },
 ];

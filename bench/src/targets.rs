@@ -28,6 +28,7 @@ pub(crate) enum Measure {
     Allocs,
     Bytes,
     GrowthKib,
+    P999Ns,
 }
 
 /// What it is set against.
@@ -198,6 +199,7 @@ impl Measure {
             Self::Allocs => "allocations",
             Self::Bytes => "bytes",
             Self::GrowthKib => "growth in KiB",
+            Self::P999Ns => "p99.9",
         }
     }
 
@@ -220,6 +222,7 @@ impl Measure {
             Self::Allocs => Some(sample.allocs),
             Self::Bytes => Some(sample.bytes),
             Self::GrowthKib => sample.growth_kib,
+            Self::P999Ns => Some(sample.latency?.p999_ns),
         }
     }
 }

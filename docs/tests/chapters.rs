@@ -185,3 +185,83 @@ fn the_guard_sees_what_rustdoc_skips() {
         [""; 0]
     );
 }
+
+/// What Python 3.14 has for tasks, and how to wait for them.
+const OF_ASYNCIO: &[&str] = &[
+    // of the module
+    "ALL_COMPLETED",
+    "FIRST_COMPLETED",
+    "FIRST_EXCEPTION",
+    "Runner",
+    "TaskGroup",
+    "all_tasks",
+    "as_completed",
+    "create_eager_task_factory",
+    "create_task",
+    "current_task",
+    "eager_task_factory",
+    "ensure_future",
+    "gather",
+    "iscoroutine",
+    "run",
+    "run_coroutine_threadsafe",
+    "shield",
+    "sleep",
+    "timeout",
+    "timeout_at",
+    "to_thread",
+    "wait",
+    "wait_for",
+    // of a task
+    "add_done_callback",
+    "cancel",
+    "cancelled",
+    "cancelling",
+    "done",
+    "exception",
+    "get_context",
+    "get_coro",
+    "get_name",
+    "get_stack",
+    "print_stack",
+    "remove_done_callback",
+    "result",
+    "set_name",
+    "uncancel",
+];
+
+/// The cells of each row of the tables of a page.
+fn rows(page: &str) -> impl Iterator<Item = Vec<String>> + '_ {
+    let rows = page.lines().filter(|line| line.starts_with("| "));
+    rows.map(|row| {
+        let row = row.trim_matches('|').replace("\\|", "¦");
+        row.split('|').map(|cell| cell.trim().to_owned()).collect()
+    })
+}
+
+#[test]
+fn each_name_of_asyncios_tasks_is_answered() {
+    let page = read(&docs().join("src/en/asyncio.md"));
+    let tells_of = |cell: &str, name: &str| {
+        // `process.wait()` is not `asyncio.wait()`.
+        ["`", "asyncio.", "task.", "="].iter().any(|before| {
+            cell.split(&format!("{before}{name}"))
+                .skip(1)
+                .any(|rest| !rest.starts_with(|next: char| next.is_alphanumeric() || next == '_'))
+        })
+    };
+    let missing = OF_ASYNCIO
+        .iter()
+        .filter(|name| !rows(&page).any(|row| tells_of(&row[0], name)));
+    assert_eq!(missing.collect::<Vec<_>>(), [&""; 0], "no row begins with");
+}
+
+/// A dash in the middle is an answer only together with a reason.
+#[test]
+fn where_there_is_nothing_the_row_says_why() {
+    let page = read(&docs().join("src/en/asyncio.md"));
+    let silent: Vec<_> = rows(&page)
+        .filter(|row| row.len() != 3 || (row[1] == "–" && row[2].len() < 10))
+        .collect();
+    assert!(silent.is_empty(), "{silent:#?}");
+}

@@ -231,6 +231,15 @@ impl Node {
         }
     }
 
+    /// Takes it out: what ran here is over, and the node may be held for longer.
+    #[inline]
+    pub fn take_span(&self) -> Option<Arc<Span>> {
+        match self.is_spanned() {
+            true => self.local.lock().rare.as_mut()?.span.take(),
+            false => None,
+        }
+    }
+
     #[inline]
     fn is_spanned(&self) -> bool {
         self.state.load(Relaxed) & SPANNED != 0

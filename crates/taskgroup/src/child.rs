@@ -80,6 +80,7 @@ where
         let polled = catch_unwind(AssertUnwindSafe(|| fut.poll(cx)));
         drop(inside);
         drop((polling, entered));
+        drop(span);
         let (value, cause) = match polled {
             Ok(Poll::Pending) => {
                 node.drive_once(cx.waker());
@@ -116,7 +117,7 @@ fn finish<F, T>(
     node.hear_out();
     let unwanted = needs_drop::<T>() && fate::is_unwatched(&node);
     let has_value = value.is_some();
-    let span = node.span();
+    let span = node.take_span();
     let entered = span.as_deref().map(Span::enter);
     let bound = node.bound();
     let inside = enter(&mut node, bound);
@@ -128,6 +129,7 @@ fn finish<F, T>(
     let dropped = dropped.and(catch_unwind(AssertUnwindSafe(|| drop(spare))));
     drop(inside);
     drop(entered);
+    drop(span);
     let cause = cause.filter(|cause| !Core::is_echo(&node, cause));
     // One panic is told, the first.
     let panic = |payload| Cause::Panic(Panic::new(payload));

@@ -267,6 +267,8 @@ where
         }
         None => (Node::root(bound, Duration::ZERO, role), None),
     };
+    // The thread can't be dropped.
+    node.shield();
     let (give, value) = oneshot::channel();
     let job = Job {
         f,

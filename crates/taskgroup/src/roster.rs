@@ -120,6 +120,8 @@ impl Roster {
                 portion = usize::MAX;
             }
             loop {
+                // Not under the lock, where it would move all that was found.
+                found.reserve(PORTION);
                 let table = self.0.lock();
                 if *sweeps.get_or_insert(table.sweeps) != table.sweeps {
                     break;

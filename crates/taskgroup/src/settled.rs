@@ -41,7 +41,11 @@ impl<T, E, F: Future<Output = Result<T, E>>> Future for Settled<F> {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(Ok(value))) => Outcome::Ok(value),
             Ok(Poll::Ready(Err(error))) => Outcome::Err(error),
-            Err(payload) => Outcome::Panicked(Panic::new(payload)),
+            Err(payload) => {
+                // Of two panics the first is told.
+                let _ = catch_unwind(AssertUnwindSafe(|| fut.set(None)));
+                Outcome::Panicked(Panic::new(payload))
+            }
         }))
     }
 }

@@ -1,5 +1,6 @@
 use std::fmt;
 use std::future::Future;
+use std::iter::successors;
 use std::marker::PhantomData;
 use std::mem::replace;
 use std::pin::{Pin, pin};
@@ -241,7 +242,10 @@ pub(crate) enum End<T> {
 /// Whether the code that runs here belongs to that group, and can be dropped.
 fn is_dropped_with(group: &Arc<Node>) -> bool {
     with_scope(|scope| {
-        let mut scope = scope.filter(|scope| !scope.is_shielded());
+        // A step is dropped by whoever polls it.
+        let mut line = successors(scope, |node| node.parent());
+        let owner = line.find(|node| node.role().step().is_none());
+        let mut scope = owner.filter(|owner| !owner.is_shielded());
         while let Some(node) = scope {
             if Arc::ptr_eq(node, group) {
                 return true;

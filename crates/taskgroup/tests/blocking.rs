@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use shibuya_cancel::{check, remaining};
-use shibuya_taskgroup::{CancelScope, Cause, OnError, Outcome, Reason, TaskGroup, gather};
+use shibuya_taskgroup::{CancelScope, Cause, OnError, Outcome, Reason, TaskGroup, gather, step};
 use shibuya_testkit::Probes;
 use support::{HOUR, ms, on_threads};
 use tokio::runtime::Handle;
@@ -254,28 +254,33 @@ fn what_waits_in_a_blocking_task_hears_of_the_end() {
 #[test]
 fn a_blocking_task_that_awaits_a_failed_sibling_panics_instead_of_waiting_for_ever() {
     on_threads(async {
-        let (begun, has_begun) = oneshot::channel();
-        let error = TaskGroup::<&str>::run(async |g| {
-            let bad = g.task("bad").spawn(async move {
-                has_begun.await.unwrap();
-                Err::<(), _>("no")
-            });
-            let handle = Handle::current();
-            g.task("waits").spawn_blocking(move |_| {
-                begun.send(()).unwrap();
-                handle.block_on(bad);
-                Ok(())
-            });
-            std::future::pending::<Result<(), _>>().await
-        })
-        .await
-        .unwrap_err();
-        let failures: Vec<_> = error.iter().map(ToString::to_string).collect();
-        assert_eq!(failures.len(), 2, "{failures:?}");
-        assert!(
-            failures[1].contains("`waits`") && failures[1].contains("task `bad`"),
-            "{failures:?}"
-        );
+        for in_step in [false, true] {
+            let (begun, has_begun) = oneshot::channel();
+            let error = TaskGroup::<&str>::run(async |g| {
+                let bad = g.task("bad").spawn(async move {
+                    has_begun.await.unwrap();
+                    Err::<(), _>("no")
+                });
+                let handle = Handle::current();
+                g.task("waits").spawn_blocking(move |_| {
+                    begun.send(()).unwrap();
+                    match in_step {
+                        false => handle.block_on(bad),
+                        true => handle.block_on(step("wait", bad)),
+                    }
+                    Ok(())
+                });
+                std::future::pending::<Result<(), _>>().await
+            })
+            .await
+            .unwrap_err();
+            let failures: Vec<_> = error.iter().map(ToString::to_string).collect();
+            assert_eq!(failures.len(), 2, "{failures:?}");
+            assert!(
+                failures[1].contains("`waits`") && failures[1].contains("task `bad`"),
+                "{failures:?}"
+            );
+        }
     });
 }
 

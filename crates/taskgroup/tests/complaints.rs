@@ -4,16 +4,18 @@
 mod support;
 
 use std::cell::Cell;
-use std::future::pending;
+use std::future::{Future, pending};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Wake};
 
 use shibuya_cancel::{CancelScope, InScope, cancelled, check, remaining, timeout};
 use shibuya_taskgroup::{
-    Cause, OnError, Outcome, Reason, TaskGroup, gather, map_concurrent, try_gather,
+    Cause, EndedAs, OnError, Outcome, Reason, State, TaskGroup, dump, gather, map_concurrent,
+    sequence, step, try_gather,
 };
 use shibuya_testkit::Probes;
-use support::{HOUR, ms, no_hang, on_threads, panic_message};
+use support::{HOUR, ms, no_hang, on_threads, panics_here};
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
@@ -23,14 +25,21 @@ use tokio::time::{Instant, sleep};
 async fn values_that_nobody_asks_for_are_not_kept() {
     let probes = Probes::new();
     TaskGroup::<()>::run(async |g| {
+        let probe = probes.probe(());
+        let asked_for = g.spawn(async { Ok(probe) });
         for _ in 0..10_000 {
             let probe = probes.probe(());
             g.spawn(async { Ok(probe) });
             while g.len() >= 100 {
                 yield_now().await;
             }
-            assert!(probes.alive() <= 101, "values pile up");
+            assert!(probes.alive() <= 102, "values pile up");
         }
+        while !g.is_empty() {
+            yield_now().await;
+        }
+        assert_eq!(probes.alive(), 1, "the one that somebody may still ask for");
+        drop(asked_for.await);
         Ok(())
     })
     .await
@@ -139,6 +148,31 @@ async fn the_body_borrows() {
     assert_eq!(lengths, [1, 2]);
 }
 
+/// Complaint 5, where several run at once or in turn: what stays within one task borrows, also what no other thread may see.
+#[tokio::test(start_paused = true)]
+async fn combinators_within_one_task_borrow() {
+    let words = [String::from("a"), String::from("bc")];
+    let calls = Cell::new(0);
+    let length = async |word: &str| {
+        sleep(ms(1)).await;
+        calls.set(calls.get() + 1);
+        Ok(word.len())
+    };
+    let started = Instant::now();
+    TaskGroup::<()>::run(async |_| {
+        let at_once = tokio::try_join!(length(&words[0]), length(&words[1]));
+        assert_eq!((at_once?, started.elapsed()), ((1, 2), ms(1)));
+        let in_turn = sequence(words.iter().map(|word| length(word)));
+        assert_eq!(in_turn.await.map_err(|failed| failed.error)?, [1, 2]);
+        let in_time = timeout(HOUR, length(&words[1])).await;
+        assert_eq!(in_time.expect("an hour"), Ok(2));
+        Ok(())
+    })
+    .await
+    .unwrap();
+    assert_eq!((calls.get(), started.elapsed()), (5, ms(4)));
+}
+
 /// Complaint 6: `buffer_unordered` starves what it has when the consumer is busy, hangs at 0, and deadlocks where an item needs what
 /// another one holds (futures-rs#2387, #2876).
 #[tokio::test(start_paused = true)]
@@ -171,8 +205,8 @@ async fn a_slow_consumer_does_not_starve_the_items_at_work() {
         assert_eq!(no_hang(held.next()).await.unwrap().unwrap(), n);
         yield_now().await;
     }
-    let zero = panic_message(|| map_concurrent(0..3, 0, async |n| Ok::<_, ()>(n)));
-    assert!(zero.contains("limit of 0"));
+    let zero = panics_here(|| map_concurrent(0..3, 0, async |n| Ok::<_, ()>(n)));
+    assert!(zero.contains("limit of 0"), "{zero}");
 }
 
 /// Complaint 7: Every look at a token takes a lock (tokio#7775). What that costs is the benchmark's matter; here
@@ -201,6 +235,35 @@ fn many_look_while_one_cancels() {
             .await
             .unwrap();
         assert_eq!(seen.load(SeqCst), 8);
+    });
+}
+
+/// Complaint 7, seen from the other side: who cancels and is held up half-way holds up nobody who looks.
+#[test]
+fn who_looks_does_not_wait_for_who_cancels() {
+    struct LooksFromElsewhere(CancelScope);
+    impl Wake for LooksFromElsewhere {
+        fn wake(self: Arc<Self>) {
+            // The one who cancels waits here for another thread's look.
+            let looked = std::thread::spawn(move || self.0.check().is_err());
+            assert!(looked.join().unwrap());
+        }
+    }
+    on_threads(async {
+        let group = TaskGroup::<()>::builder().grace(HOUR).run(async |g| {
+            let scope = g.scope();
+            let waker = Arc::new(LooksFromElsewhere(scope.clone())).into();
+            let mut told = std::pin::pin!(scope.cancelled());
+            assert!(
+                told.as_mut()
+                    .poll(&mut Context::from_waker(&waker))
+                    .is_pending()
+            );
+            g.cancel(Reason::Requested);
+            assert!(told.poll(&mut Context::from_waker(&waker)).is_ready());
+            Ok(())
+        });
+        group.await.unwrap();
     });
 }
 
@@ -271,7 +334,66 @@ fn dropping_ends_the_tasks_and_blocking_ones_are_told() {
     });
 }
 
-/// Complaint 10: Nobody sees what runs (tokio#4114, #5638). The core has names, places, ages and counts; the live tree stands on them.
+/// Complaint 9, where it was told in vain: a thread that outlives the grace is waited for, and named.
+#[test]
+fn a_thread_that_does_not_listen_is_named() {
+    on_threads(async {
+        let (begun, has_begun) = oneshot::channel();
+        let (held, until_dropped) = std::sync::mpsc::channel::<()>();
+        let error = TaskGroup::<&str>::builder()
+            .grace(ms(5))
+            .run(async |g| {
+                g.task("thread").spawn_blocking(move |_| {
+                    begun.send(()).unwrap();
+                    assert!(until_dropped.recv().is_err());
+                    Ok(())
+                });
+                // Dropped when the grace is over, and then the thread ends, too.
+                g.task("deaf").spawn(async {
+                    let _held = held;
+                    pending::<Result<(), _>>().await
+                });
+                has_begun.await.unwrap();
+                Err::<(), _>("stop")
+            })
+            .await
+            .unwrap_err();
+        let late = error.aborted().iter().map(|task| task.name().to_string());
+        assert_eq!(late.collect::<Vec<_>>(), ["thread", "deaf"]);
+        assert_eq!(error.len(), 1);
+    });
+}
+
+/// Complaint 10: Nobody sees what runs (tokio#4114, #5638), but with an unstable runtime. A registry of all that lives can be asked at any
+/// time, also from a thread that has no runtime.
+#[tokio::test(start_paused = true)]
+async fn what_runs_is_seen_on_stable() {
+    let group = TaskGroup::<()>::builder().name("registry").run(async |g| {
+        let task = g.task("page 7").spawn(async {
+            step("the database", pending::<()>()).await;
+            Ok(())
+        });
+        yield_now().await;
+        let tree = std::thread::spawn(dump).join().unwrap();
+        let group = tree.find("registry").expect("it lives");
+        assert_eq!(group.counts.map(|counts| counts.living), Some(1));
+        let page = tree.find("page 7").expect("it lives");
+        assert_eq!((page.id, page.parent), (task.id(), Some(group.id)));
+        assert_eq!((page.state, page.polls), (State::Idle, 1));
+        assert_eq!(page.location.file(), file!());
+        let step = tree.find("the database").expect("it is at it");
+        assert_eq!(step.parent, Some(page.id));
+        g.cancel(Reason::Requested);
+        Ok(())
+    });
+    group.await.unwrap();
+    let tree = dump();
+    assert!(tree.find("registry").is_none() && tree.find("page 7").is_none());
+    let ended = tree.ended.iter().find(|task| task.name == *"page 7");
+    assert_eq!(ended.map(|task| task.ending), Some(EndedAs::Cancelled));
+}
+
+/// Complaint 10, afterwards: who was at work when it ended is named, with the line that spawned it.
 #[tokio::test(start_paused = true)]
 async fn tasks_have_names_and_places_on_stable() {
     let error = TaskGroup::<&str>::builder()

@@ -12,6 +12,7 @@ use shibuya_cancel::{check, remaining, timeout};
 use shibuya_taskgroup::{CancelScope, CpuPool, Reason, TaskGroup, cpu};
 use shibuya_testkit::Probes;
 use support::{HOUR, ms, on_threads, panic_of, panic_site, poll_once, text_of};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::yield_now;
 
@@ -292,6 +293,28 @@ fn one_that_is_dropped_before_it_has_a_thread_never_starts() {
         pool.run(|_| ()).await;
     });
     probes.assert_all_dropped();
+}
+
+/// Its thread can't be dropped, so it must not wait as if it were.
+#[test]
+fn one_that_waits_for_what_failed_ends_with_its_group() {
+    on_threads(async {
+        let failed = TaskGroup::run(async |g| {
+            let runtime = Handle::current();
+            let (begun, has_begun) = oneshot::channel();
+            let task = g.spawn(async {
+                has_begun.await.unwrap();
+                Err::<(), _>("out of luck")
+            });
+            let waits = cpu(move |_| {
+                begun.send(()).unwrap();
+                runtime.block_on(task)
+            });
+            Ok(waits.await)
+        });
+        let error = failed.await.unwrap_err();
+        assert_eq!(error.into_first_error().unwrap(), "out of luck");
+    });
 }
 
 #[test]

@@ -101,6 +101,9 @@ async fn nothing_to_do_is_done_at_once() {
     // One that only finds out when it is asked.
     let none = (0..9).filter(|n| *n > 9);
     for_each_concurrent(none, 4, nothing).await.unwrap();
+    let mut merged = fan_out_fan_in(iter::empty::<()>(), 4, nothing);
+    assert!(merged.next().await.is_none());
+    assert!(merged.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

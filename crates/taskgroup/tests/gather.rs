@@ -5,9 +5,10 @@ mod support;
 
 use std::future::{Ready, pending, ready};
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use shibuya_taskgroup::{
-    Cause, GroupError, IntoGather, Outcome, Reason, TaskGroup, gather, try_gather,
+    Cause, GroupError, IntoGather, Outcome, Reason, TaskGroup, as_completed, gather, try_gather,
 };
 use shibuya_testkit::Probes;
 use support::{ms, on_threads};
@@ -180,6 +181,35 @@ fn a_tuple_on_a_blocking_thread_is_told_that_it_was_cancelled() {
         .await;
         ended.unwrap();
     });
+}
+
+/// A panic in its destructor as well is not worth the outcomes of the others.
+#[tokio::test]
+async fn one_that_panics_twice_is_one_outcome() {
+    struct Bad;
+    impl Future for Bad {
+        type Output = Result<u8, ()>;
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+            panic!("once")
+        }
+    }
+    impl Drop for Bad {
+        fn drop(&mut self) {
+            panic!("twice")
+        }
+    }
+    let good = async {
+        yield_now().await;
+        Ok::<_, ()>(7)
+    };
+    let (bad, good) = gather((Bad, good)).await;
+    assert!(bad.is_panic(), "{bad:?}");
+    assert_eq!(good.ok(), Some(7));
+
+    let mut all = as_completed([Bad]);
+    let (_, bad) = all.next().await.expect("each is told");
+    assert!(bad.is_panic(), "{bad:?}");
+    assert!(all.next().await.is_none());
 }
 
 #[test]

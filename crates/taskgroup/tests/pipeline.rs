@@ -399,6 +399,30 @@ fn what_was_cut_off_does_not_look_complete() {
 }
 
 #[test]
+fn a_stream_that_is_cancelled_before_it_began_ends_too() {
+    on_threads(async {
+        TaskGroup::<()>::run(async |g| {
+            let handle = Handle::current();
+            let (begun, has_begun) = oneshot::channel();
+            g.spawn_blocking(move |scope| {
+                begun.send(()).unwrap();
+                handle.block_on(scope.cancelled());
+                let mut line = numbers(5).stage("same", 1, 1, same).stream();
+                let error = handle.block_on(line.next()).unwrap().unwrap_err();
+                assert!(error.is_cancelled());
+                assert!(handle.block_on(line.next()).is_none());
+                Ok(())
+            });
+            has_begun.await.unwrap();
+            g.cancel(Reason::Requested);
+            Ok(())
+        })
+        .await
+        .unwrap();
+    });
+}
+
+#[test]
 fn a_runtime_that_shuts_down_drops_the_values() {
     let probes = Probes::new();
     let items: Vec<_> = (0..20).map(|n| probes.probe(n)).collect();

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -114,6 +115,26 @@ async fn it_gives_the_exit_code() {
     }
     let status = process(family.sh("kill -9 $$")).run().await.unwrap();
     assert_eq!(status.signal(), KILL);
+}
+
+/// Nobody could write to it, or read from it.
+#[tokio::test]
+async fn a_pipe_that_nobody_has_holds_up_nobody() {
+    no_hang(async {
+        let family = Family::new();
+        let mut reads = family.sh("cat; echo end");
+        reads.stdin(Stdio::piped());
+        let output = process(reads).output().await.unwrap();
+        assert_eq!(text(&output.stdout), "end\n");
+        let mut talks = family.sh("cat; head -c 1000000 /dev/zero; head -c 1000000 /dev/zero >&2");
+        talks
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let status = process(talks).run().await.unwrap();
+        assert!(!status.success(), "its pipes are broken");
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -9,12 +9,13 @@ use std::sync::mpsc::channel;
 use std::task::Poll;
 use std::time::Duration;
 
+use shibuya_cancel::InScope;
 use shibuya_taskgroup::{
     CancelScope, EndedAs, Kind, OnError, State, TaskGroup, TaskInfo, TreeSnapshot, cancelled, dump,
     step,
 };
 use tokio::sync::Semaphore;
-use tokio::task::yield_now;
+use tokio::task::{JoinHandle, yield_now};
 
 type Result<T, E = io::Error> = std::result::Result<T, E>;
 
@@ -330,6 +331,32 @@ async fn what_a_dropped_group_left_is_still_seen() {
     assert_eq!(entries[1].parent, Some(entries[0].id));
     drop(stop);
     until(|| dump().find("left").is_none()).await;
+}
+
+/// What a task leaves running elsewhere in its scope may outlive it, and its group.
+#[tokio::test]
+async fn what_outlives_its_task_is_still_seen() {
+    fn stray(name: &'static str) -> JoinHandle<()> {
+        let group = TaskGroup::<io::Error>::builder()
+            .name(name)
+            .run(async |_| pending::<Result<()>>().await);
+        tokio::spawn(async { drop(group.await) }.in_scope())
+    }
+    let strays = TaskGroup::run(async |g| {
+        let task = g.spawn(async { Ok::<_, io::Error>(stray("stray")) });
+        let stray = task.await;
+        until(|| dump().find("stray").is_some()).await;
+        // Enough for the group to forget the tasks that have ended.
+        for _ in 0..100 {
+            g.spawn(async { Ok(()) }).await;
+        }
+        assert!(dump().find("stray").is_some(), "its task is over");
+        Ok(stray)
+    });
+    let stray = strays.await.unwrap();
+    assert!(dump().find("stray").is_some(), "its group is over");
+    stray.abort();
+    until(|| dump().find("stray").is_none()).await;
 }
 
 /// Taken again and again while others spawn and end: nothing that lives throughout is ever missing.

@@ -169,6 +169,59 @@ fn who_is_stuck_is_named_and_left_behind() {
     });
 }
 
+/// One that ends in time is no straggler, though it begins only when all has been aborted; and it is waited for longer
+/// than what can be dropped.
+#[tokio::test(start_paused = true)]
+async fn what_is_shielded_during_a_shutdown_runs_to_its_end() {
+    let began = Instant::now();
+    let (said, heard) = mpsc::channel();
+    let served = serve(ms(10))
+        .on(ready(()))
+        .abandon_after(ms(1000))
+        .run(async |g| {
+            let (early, late) = (said.clone(), said.clone());
+            let shield = g.shield(async move {
+                assert_eq!(cancelled().await, Reason::Shutdown, "it is told");
+                sleep(ms(20)).await;
+                early.send("early").unwrap();
+                7
+            });
+            g.on_cleanup(
+                "after both",
+                async move { Ok(said.send("cleaned up").unwrap()) },
+            );
+            let group = g.clone();
+            g.task("deaf").spawn(async move {
+                let _last_step = ShieldsOnDrop(group, late);
+                pending::<Result<(), ()>>().await
+            });
+            yield_now().await;
+            drop(shield); // nobody awaits it
+            Ok(())
+        })
+        .await;
+    assert!(served.report.stuck().is_empty(), "{}", served.report);
+    assert_eq!(names(served.report.aborted()), ["deaf"]);
+    served.result.unwrap();
+    let said: Vec<_> = heard.try_iter().collect();
+    assert_eq!(said, ["early", "late", "cleaned up"]);
+    // Dropped at 10, where its last step began.
+    assert_eq!(began.elapsed(), ms(10 + 50));
+}
+
+/// Has a step to take when it is dropped.
+struct ShieldsOnDrop(TaskGroup<()>, mpsc::Sender<&'static str>);
+
+impl Drop for ShieldsOnDrop {
+    fn drop(&mut self) {
+        let said = self.1.clone();
+        drop(self.0.shield(async move {
+            sleep(ms(50)).await;
+            said.send("late").unwrap();
+        }));
+    }
+}
+
 /// Clean-ups have budgets of their own.
 #[tokio::test(start_paused = true)]
 async fn clean_ups_are_not_abandoned() {

@@ -7,7 +7,7 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
 use shibuya_taskgroup::{Signal, cancelled, serve};
-use tokio::task::yield_now;
+use tokio::signal::unix::{SignalKind, signal};
 
 const SERVICE: &str = "SHIBUYA_TEST_SERVICE";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -18,12 +18,13 @@ async fn service() {
     let Ok(kind) = std::env::var(SERVICE) else {
         return;
     };
-    let serve = serve(MINUTE).on_signals([Signal::Term, Signal::Int]);
+    // Named twice, it still comes once.
+    let serve = serve(MINUTE).on_signals([Signal::Term, Signal::Int, Signal::Term]);
     if kind == "starts slowly" {
+        let mut term = signal(SignalKind::terminate()).unwrap();
         println!("ready");
-        // The signal is caught, and there is no body yet.
-        std::io::stdin().read_line(&mut String::new()).unwrap();
-        yield_now().await;
+        // Whoever listens has it now, and there is no body yet.
+        term.recv().await;
     }
     let asks = kind == "asked otherwise";
     let serve = serve.on(async move {
@@ -62,7 +63,6 @@ impl Service {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "service", "--nocapture", "--test-threads=1"])
             .env(SERVICE, kind)
-            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -137,17 +137,9 @@ fn after_another_trigger_the_first_still_asks() {
 
 #[test]
 fn one_during_start_up_counts() {
-    use std::io::Write;
     let mut service = Service::start("starts slowly");
     service.expect("ready");
     service.signal("-TERM");
-    service
-        .child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(b"\n")
-        .unwrap();
     service.expect("asked");
     service.expect("report: 0 finished, 0 aborted");
     service.ends_well();

@@ -15,8 +15,12 @@ use tracing::{Event, Metadata, Subscriber};
 
 static SEEN: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// Writes down what is made, entered and left.
-struct Recorder(AtomicU64);
+/// Writes down what is made, entered, left and closed.
+struct Recorder {
+    next: AtomicU64,
+    /// Handles of the span.
+    handles: AtomicU64,
+}
 
 impl Subscriber for Recorder {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -34,7 +38,8 @@ impl Subscriber for Recorder {
         }
         let mut name = Name(String::new());
         span.record(&mut name);
-        let id = self.0.fetch_add(1, SeqCst);
+        let id = self.next.fetch_add(1, SeqCst);
+        self.handles.fetch_add(1, SeqCst);
         say(format!("{} {} is {id}", span.metadata().name(), name.0));
         Id::from_u64(id)
     }
@@ -49,6 +54,19 @@ impl Subscriber for Recorder {
 
     fn exit(&self, span: &Id) {
         say(format!("exit {}", span.into_u64()));
+    }
+
+    fn clone_span(&self, span: &Id) -> Id {
+        self.handles.fetch_add(1, SeqCst);
+        span.clone()
+    }
+
+    fn try_close(&self, span: Id) -> bool {
+        let is_last = self.handles.fetch_sub(1, SeqCst) == 1;
+        if is_last {
+            say(format!("close {}", span.into_u64()));
+        }
+        is_last
     }
 }
 
@@ -65,15 +83,19 @@ impl Drop for SaysWhenDropped {
 }
 
 #[test]
-fn a_named_task_runs_and_is_dropped_in_its_span() {
-    tracing::subscriber::set_global_default(Recorder(AtomicU64::new(1))).unwrap();
+fn a_named_task_runs_and_is_dropped_in_its_span_which_ends_with_it() {
+    tracing::subscriber::set_global_default(Recorder {
+        next: AtomicU64::new(1),
+        handles: AtomicU64::new(0),
+    })
+    .unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
-    runtime
+    let task = runtime
         .block_on(TaskGroup::run(async |g| {
             let held = SaysWhenDropped;
-            g.task("fetch").spawn(async move {
+            let task = g.task("fetch").spawn(async move {
                 let _held = held;
                 say("polled".to_owned());
                 yield_now().await;
@@ -82,12 +104,14 @@ fn a_named_task_runs_and_is_dropped_in_its_span() {
             });
             // Of those without a name only who listens to `DEBUG` hears.
             g.spawn(async { Ok(()) });
-            Ok(())
+            Ok(task)
         }))
         .unwrap();
+    say("over".to_owned());
+    drop(task);
     let seen = SEEN.lock().unwrap().join("; ");
     assert_eq!(
         seen,
-        "task fetch is 1; enter 1; polled; exit 1; enter 1; polled again; dropped; exit 1; enter 1; exit 1"
+        "task fetch is 1; enter 1; polled; exit 1; enter 1; polled again; dropped; exit 1; enter 1; exit 1; close 1; over"
     );
 }

@@ -4,11 +4,13 @@
 use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use shibuya_taskgroup::{State, TaskGroup, dump, watchdog};
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Metadata, Subscriber};
 
 /// Blocks until the watchdog says something.
 fn next(told: &Mutex<Receiver<String>>) -> String {
@@ -116,6 +118,49 @@ fn it_names_who_keeps_its_thread_while_it_does() {
         Ok(task.await)
     });
     assert!(runtime.block_on(again).unwrap().starts_with("task `heard`"));
+
+    // Who takes the log may panic, too.
+    tracing::subscriber::set_global_default(Panics).unwrap();
+    for name in ["panics", "panics again"] {
+        let (tell, told) = channel();
+        ON_EVENT.lock().unwrap().replace(tell);
+        let ears = Arc::new(Mutex::new(told));
+        let group = TaskGroup::run(async |g| {
+            let task = g
+                .task(name)
+                .spawn(async move { Ok::<_, io::Error>(next(&ears)) });
+            Ok(task.await)
+        });
+        assert_eq!(runtime.block_on(group).unwrap(), "it panics");
+    }
+}
+
+static ON_EVENT: Mutex<Option<Sender<String>>> = Mutex::new(None);
+
+/// Does so on the watchdog's thread, once for each sender.
+struct Panics;
+
+impl Subscriber for Panics {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.is_event() && *metadata.level() == tracing::Level::WARN
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+    fn enter(&self, _: &Id) {}
+    fn exit(&self, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {
+        let told = ON_EVENT.lock().unwrap().take();
+        if let Some(told) = told {
+            told.send("it panics".to_owned()).unwrap();
+            panic!("no room for it");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! # Blocking: what stops a runtime, and where such work belongs
 //!
 //! What a blocking call does to the tasks beside it, the watchdog that catches it, blocking work on a thread that is told when to
-//! stop, computing on all cores, and computing in a task that lets others have their turn.
+//! stop, computing on all cores, computing in a child process that ends with its group, and computing in a task that lets others
+//! have their turn.
 //!
 //! `cargo run -p patterns --example blocking` prints:
 //!
@@ -12,15 +13,20 @@
 //! the watchdog: task `invoice`, spawned at …blocking.rs:…, has kept thread `main` for … without an await
 //! told to stop: deadline passed, and … of 1000000 files were read
 //! primes below 200000: 17984
+//! in a process: 17984
+//! endless, in a process: signal: 15 (SIGTERM)
 //! sum: 499999500000, and the others went on: true
 //! ```
 
 use std::cell::Cell;
+use std::env;
+use std::ops::Range;
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use shibuya_taskgroup::{CancelScope, Cancelled, TaskGroup, cpu, try_gather, watchdog};
+use shibuya_taskgroup::{CancelScope, Cancelled, TaskGroup, cpu, process, try_gather, watchdog};
+use tokio::process::Command;
 use tokio::task::yield_now;
 use tokio::time::sleep;
 
@@ -106,25 +112,54 @@ async fn a_thread_that_stops() {
     }
 }
 
-/// `cpu` has as many closures run at a time as there are cores, in the whole program; a `CpuPool` has a limit of its own. asyncio
-/// needs processes for that, since its threads take turns. A child process is for what may crash, or must be killed: `process`.
-async fn on_all_cores() {
-    const BELOW: u64 = 200_000;
-    const PARTS: u64 = 16;
+const BELOW: u64 = 200_000;
 
-    fn is_prime(n: u64) -> bool {
-        n > 1 && (2..).take_while(|d| d * d <= n).all(|d| n % d != 0)
-    }
+fn count_primes(numbers: Range<u64>) -> usize {
+    let is_prime = |n: &u64| *n > 1 && (2..).take_while(|d| d * d <= *n).all(|d| n % d != 0);
+    numbers.filter(is_prime).count()
+}
+
+/// `cpu` has as many closures run at a time as there are cores, in the whole program; a `CpuPool` has a limit of its own. asyncio
+/// needs processes for that, since its threads take turns.
+async fn on_all_cores() {
+    const PARTS: u64 = 16;
 
     let primes = try_gather((0..PARTS).map(|part| {
         cpu(move |scope| {
             scope.check()?; // between two parts is often enough
             let (from, to) = (part * BELOW / PARTS, (part + 1) * BELOW / PARTS);
-            Ok::<_, Cancelled>((from..to).filter(|n| is_prime(*n)).count())
+            Ok::<_, Cancelled>(count_primes(from..to))
         })
     }));
     let primes: usize = primes.await.unwrap().iter().sum();
     println!("primes below {BELOW}: {primes}");
+}
+
+/// For what may crash, or never looks whether it should stop: a process can be killed, a thread can't. asyncio has
+/// `ProcessPoolExecutor` and `create_subprocess_exec`; in both the work goes on when the task that awaits it is cancelled. It needs
+/// the feature `process`.
+async fn in_a_process() {
+    /// This program once more, which then counts and does nothing else.
+    fn count_below(n: u64) -> Command {
+        let mut command = Command::new(env::current_exe().expect("a program has a path"));
+        command.arg(n.to_string());
+        command
+    }
+
+    let counted = process(count_below(BELOW)).output().await.unwrap();
+    let primes = String::from_utf8_lossy(&counted.stdout);
+    println!("in a process: {}", primes.trim());
+
+    // This one would count for ages. It ends with its group: by SIGTERM, as there is a grace, and else by SIGKILL.
+    let group = TaskGroup::builder().timeout(ms(50)).grace(ms(5000));
+    let ended = group.run(async |g| {
+        let endless = process(count_below(u64::MAX)).run();
+        Ok(g.spawn(endless).await)
+    });
+    match ended.await {
+        Ok(status) => println!("endless, in a process: {status}"),
+        Err(error) => println!("endless, in a process: {error}"),
+    }
 }
 
 /// A little computing may stay in its task, with an `await` every so often: `await asyncio.sleep(0)`. As a rule of thumb a turn
@@ -147,9 +182,14 @@ async fn in_turns() {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
+    if let Some(below) = env::args().nth(1) {
+        let below = below.parse().expect("a number");
+        return println!("{}", count_primes(0..below));
+    }
     what_blocks().await;
     what_is_caught().await;
     a_thread_that_stops().await;
     on_all_cores().await;
+    in_a_process().await;
     in_turns().await;
 }

@@ -208,6 +208,26 @@ fn the_gallery_lists_every_example() {
 }
 
 #[test]
+fn the_book_names_examples_that_exist() {
+    const RUN: &str = "cargo run -p patterns --example ";
+    let mut named = 0;
+    for chapter in fs::read_dir(here().join("../../docs/src/en")).unwrap() {
+        let chapter = chapter.unwrap().path();
+        let Ok(text) = fs::read_to_string(&chapter) else {
+            continue; // a folder
+        };
+        for rest in text.split(RUN).skip(1) {
+            let ends = |c: char| !c.is_alphanumeric() && c != '_';
+            let name = rest.split(ends).next().unwrap();
+            let file = here().join(format!("examples/{name}.rs"));
+            assert!(file.exists(), "{}: no {name}", chapter.display());
+            named += 1;
+        }
+    }
+    assert!(named > 0, "no chapter names an example");
+}
+
+#[test]
 fn a_pattern_matches_any_text_at_its_dots() {
     assert!(matches("took … ms", "took 12 ms"));
     assert!(matches("…", ""));

@@ -13,10 +13,10 @@ use super::work::Tally;
 use crate::case::{Case, Threads};
 use crate::meter::{Clock, Lap};
 
-const SLEEPERS: usize = 10_000;
+const SLEEPERS: usize = 100_000;
 const HOUR: Duration = Duration::from_secs(3600);
 
-const ABOUT: &str = "Cancel 10,000 tasks that sleep and join them; per task.";
+const ABOUT: &str = "Cancel 100,000 tasks that sleep and join them; per task.";
 
 pub(super) fn cases() -> Vec<Case> {
     vec![
@@ -27,8 +27,8 @@ pub(super) fn cases() -> Vec<Case> {
 
 fn case(name: &'static str, threads: Threads) -> Case {
     Case::new(name, threads, ABOUT)
-        // A lap takes a few milliseconds only.
-        .laps(9)
+        .laps(1)
+        .max_rounds(9)
         .contender("JoinHandle::abort", SLEEPERS, abort)
         .contender("JoinSet::shutdown", SLEEPERS, join_set)
         .contender("TaskTracker + token", SLEEPERS, tracker_and_token)

@@ -9,37 +9,37 @@ use super::work::{RAN, yields};
 use crate::case::{Case, Threads};
 use crate::meter::{Clock, Lap};
 
-const FEW: usize = 12_500;
+const FEW: usize = 10_000;
 const MANY: usize = 100_000;
 /// Quadratic: with many it takes minutes.
-const MANY_FOR_FUTURES_UNORDERED: usize = 25_000;
+const MANY_FOR_FUTURES_UNORDERED: usize = 30_000;
 
 pub(super) fn cases() -> Vec<Case> {
     let case = Case::new(
         "completion/mt2",
         Threads::Two,
-        "Spawn 12,500 or 100,000 tasks that yield once, and take the outcome of each as it comes, or of all together \
+        "Spawn 10,000 or 100,000 tasks that yield once, and take the outcome of each as it comes, or of all together \
          (`wait`); per task.",
     );
     vec![
         case.laps(1)
             .max_rounds(7)
             .contender("JoinSet", MANY, join_set)
-            .contender("JoinSet, 12,500", FEW, join_set)
+            .contender("JoinSet, 10,000", FEW, join_set)
             .contender(
-                "FuturesUnordered<JoinHandle>, 25,000",
+                "FuturesUnordered<JoinHandle>, 30,000",
                 MANY_FOR_FUTURES_UNORDERED,
                 futures_unordered,
             )
             .contender(
-                "FuturesUnordered<JoinHandle>, 12,500",
+                "FuturesUnordered<JoinHandle>, 10,000",
                 FEW,
                 futures_unordered,
             )
             .contender("as_completed", MANY, completed)
-            .contender("as_completed, 12,500", FEW, completed)
+            .contender("as_completed, 10,000", FEW, completed)
             .contender("wait", MANY, wait_all)
-            .contender("wait, 12,500", FEW, wait_all),
+            .contender("wait, 10,000", FEW, wait_all),
     ]
 }
 

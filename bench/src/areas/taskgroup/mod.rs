@@ -3,7 +3,9 @@
 mod cancel;
 mod churn;
 mod completion;
+mod dump;
 mod map;
+mod nested;
 mod scope;
 mod spawn_join;
 mod work;
@@ -15,7 +17,9 @@ pub(super) fn area() -> Area {
         spawn_join::cases(),
         completion::cases(),
         map::cases(),
+        nested::cases(),
         cancel::cases(),
+        dump::cases(),
         churn::cases(),
         scope::cases(),
     ];

@@ -243,9 +243,11 @@ impl<T: Send + 'static, E: Send + 'static> Pipeline<T, E> {
         let posts = Arc::new(OnceLock::new());
         let seen = posts.clone();
         let start = self.start;
+        // Closes the queue also where the group is cancelled before it begins.
+        let outlet = Outlet(queue);
         let run = TaskGroup::builder().name("pipeline").run(async move |g| {
             let mut line = Line::new(&g);
-            start(&mut line, Outlet(queue));
+            start(&mut line, outlet);
             let (tasks, at) = line.into_parts();
             let _ = posts.set(at);
             let value = consume.await?;

@@ -36,7 +36,8 @@ use self::tree::Tree;
 /// So a process that is to say goodbye needs a scope with a grace. A process that leaves the group, as
 /// a daemon does, gets away. On Windows there are no groups and no SIGTERM: the child alone is killed,
 /// and at once. Ctrl-C in a terminal goes to the foreground group, so the child does not get it; and
-/// a child that reads from the terminal is stopped by the system: give it another `stdin`.
+/// a child that reads from the terminal is stopped by the system: give it another `stdin`. Nobody can have
+/// the other end of a pipe that the command asks for, so it is closed.
 ///
 /// # Examples
 ///
@@ -111,6 +112,8 @@ impl Process {
     pub fn run(mut self) -> RunProcess {
         RunProcess(Box::pin(async move {
             let (mut tree, program) = self.spawn()?;
+            // Else it waits for a reader that there isn't.
+            drop((tree.child.stdout.take(), tree.child.stderr.take()));
             let mut stop = Stop::new(self.grace);
             supervise(&mut tree, &mut stop)
                 .await
@@ -153,7 +156,9 @@ impl Process {
         let program = self.command.as_std().get_program();
         let program = program.to_string_lossy().into_owned();
         match Tree::spawn(&mut self.command) {
-            Ok(tree) => {
+            Ok(mut tree) => {
+                // Else it waits for a writer that there isn't.
+                drop(tree.child.stdin.take());
                 tracing::debug!(program, id = tree.child.id(), "process started");
                 Ok((tree, program))
             }

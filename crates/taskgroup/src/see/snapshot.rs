@@ -121,7 +121,7 @@ pub enum State {
     Created,
     /// It waits for a slot of its group's limit.
     Queued,
-    /// It is polled right now.
+    /// It is polled right now. Where a task polls the body of a group, that is the body alone.
     Running,
     /// It waits for something.
     Idle,

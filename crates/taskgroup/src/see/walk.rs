@@ -116,12 +116,16 @@ fn push(pending: &mut Vec<Place>, mut nodes: Vec<Arc<Node>>, parent: Option<Task
 
 /// What somebody holds in there, ended or not.
 fn inside(node: &Node) -> Vec<Arc<Node>> {
-    let mut inside = node.inside();
-    if let Some(core) = Core::of(node) {
-        // All its tasks are on the roster; some of them stand in the node's own table, too.
-        inside.retain(|node| node.role().task().is_none());
-        inside.append(&mut core.roster.survey());
-    }
+    let Some(core) = Core::of(node) else {
+        return node.inside();
+    };
+    let mut inside = core.roster.survey();
+    // The living tasks are on the roster. What a task left running is only in the node's own table, where
+    // the task stands as long as that goes on.
+    let is_left = |node: &Arc<Node>| node.role().task().is_none() || node.has_ended();
+    inside.extend(node.inside().into_iter().filter(is_left));
+    inside.sort_unstable_by_key(desk::address);
+    inside.dedup_by_key(|node| desk::address(node));
     inside
 }
 

@@ -7,7 +7,9 @@
 //! doubled, and to [`on_stuck`]. The thread is started by the first task that is polled; while none is, it looks
 //! once a second.
 //!
-//! Only tasks of task groups, and the groups' bodies, are seen. Closures on blocking threads may block.
+//! Only tasks of task groups, and the groups' bodies, are seen. Closures on blocking threads may block. What a
+//! task does in Tokio's `block_in_place` counts as well, though the others go on then; and so does the time
+//! for which the whole process is stopped, as by a debugger.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
@@ -197,13 +199,13 @@ fn watch() {
                 threads.push(Watched::new(&desk));
                 threads.len() - 1
             });
-            if threads[place].look(&desk, now, threshold) {
+            let look = || threads[place].look(&desk, now, threshold);
+            // Whoever takes the log may panic; the watch goes on.
+            if catch_unwind(AssertUnwindSafe(look)).unwrap_or(true) {
                 quiet = 0;
             }
         }
-        if quiet >= QUIET {
-            IS_IDLE.store(true, Relaxed);
-        }
+        IS_IDLE.store(quiet >= QUIET, Relaxed);
     }
 }
 
@@ -232,7 +234,7 @@ impl Watched {
         let (poll, before) = (desk.poll(), self.watch.poll);
         match self.watch.look(poll, now, threshold) {
             Some(Finding::Stuck(polled_for)) => {
-                if let Some(stuck) = self.told.take().or_else(|| find(poll.0, desk)) {
+                if let Some(stuck) = self.told.take().or_else(|| find(poll, desk)) {
                     let stuck = Stuck {
                         polled_for,
                         ..stuck
@@ -258,9 +260,10 @@ impl Watched {
     }
 }
 
-fn find(polled: usize, desk: &Desk) -> Option<Stuck> {
-    let (id, name, location) = walk::find(polled)?;
-    Some(Stuck {
+fn find(poll: (usize, u64), desk: &Desk) -> Option<Stuck> {
+    let (id, name, location) = walk::find(poll.0)?;
+    // If the poll is over by now, another may have been made in the place of what it was of.
+    (desk.poll() == poll).then(|| Stuck {
         id,
         name,
         location,

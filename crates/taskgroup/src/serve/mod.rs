@@ -106,8 +106,12 @@ impl Serve {
     #[cfg_attr(docsrs, doc(cfg(feature = "signal")))]
     #[track_caller]
     pub fn on_signals(mut self, signals: impl IntoIterator<Item = Signal>) -> Self {
+        let caught = &mut self.triggers.signals;
         for signal in signals {
-            self.triggers.signals.push(signals::Caught::new(signal));
+            // One that is named twice would be its own second.
+            if caught.iter().all(|other| other.signal != signal) {
+                caught.push(signals::Caught::new(signal));
+            }
         }
         self
     }

@@ -12,20 +12,23 @@ pub enum Signal {
 }
 
 /// A signal that does not end the process any more.
-pub(super) struct Caught(Stream);
+pub(super) struct Caught {
+    pub(super) signal: Signal,
+    stream: Stream,
+}
 
 impl Caught {
     #[track_caller]
     pub(super) fn new(signal: Signal) -> Self {
         match listen(signal) {
-            Ok(stream) => Self(stream),
+            Ok(stream) => Self { signal, stream },
             Err(error) => panic!("{signal:?} can't be caught: {error}"),
         }
     }
 
     /// Ready for each that came.
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.0.poll_recv(cx) {
+        match self.stream.poll_recv(cx) {
             Poll::Ready(Some(())) => Poll::Ready(()),
             // Its sender lives as long as the process.
             Poll::Ready(None) | Poll::Pending => Poll::Pending,
