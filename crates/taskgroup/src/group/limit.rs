@@ -124,7 +124,7 @@ impl<F: Future> Future for Slotted<F> {
             let slot = Pin::new(take).poll(cx);
             // For whoever looks at the task.
             #[cfg(not(shibuya_loom))]
-            crate::fate::say(crate::fate::QUEUED, slot.is_pending());
+            crate::task::fate::say(crate::task::fate::QUEUED, slot.is_pending());
             *this.slot = Stage::Taken(ready!(slot));
         }
         this.fut.poll(cx)
