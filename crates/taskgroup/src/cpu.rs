@@ -14,8 +14,8 @@ use shibuya_cancel::raw::{Node, Role, bound, enter, scope};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use crate::core::Guest;
-use crate::limit::{Free, Slot, Slots, TakeSlot};
+use crate::group::core::Guest;
+use crate::group::limit::{Free, Slot, Slots, TakeSlot};
 use crate::{CancelScope, Reason};
 
 static DEFAULT: LazyLock<CpuPool> =

@@ -3,16 +3,16 @@
 #![cfg(shibuya_loom)]
 
 // They are private, and depend on nothing else in the crate.
-#[path = "../src/arrivals.rs"]
+#[path = "../src/several/arrivals.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a part of it is tested")]
 mod arrivals;
 #[path = "../src/map/feed.rs"]
 #[allow(dead_code, reason = "a part of it is tested")]
 mod feed;
-#[path = "../src/limit.rs"]
+#[path = "../src/group/limit.rs"]
 #[allow(dead_code, unreachable_pub, reason = "a part of it is tested")]
 mod limit;
-#[path = "../src/live.rs"]
+#[path = "../src/group/live.rs"]
 #[allow(dead_code, reason = "a part of it is tested")]
 mod live;
 #[path = "../src/map/outlet.rs"]

@@ -7,9 +7,9 @@ use std::task::{Context, Poll};
 use shibuya_cancel::raw::{Label, Node};
 
 use crate::cleanup::Next;
-use crate::core::Core;
 use crate::error::Cause;
-use crate::shelter::{self, Hears, nearest_group};
+use crate::group::core::Core;
+use crate::task::shelter::{self, Hears, nearest_group};
 
 /// Drives a group whose own future was dropped, until its tasks have ended and its clean-ups have run.
 pub(crate) struct Drain {

@@ -8,8 +8,8 @@ use shibuya_cancel::TaskId;
 use shibuya_cancel::raw::{Label, Node};
 
 use crate::cleanup::{BUDGET, Stack, check_budget, within};
-use crate::core::Core;
-use crate::shelter::{self, Hears};
+use crate::group::core::Core;
+use crate::task::shelter::{self, Hears};
 use crate::{Name, TaskGroup};
 
 impl<E: Send + 'static> TaskGroup<E> {

@@ -15,10 +15,10 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::cleanup::{BUDGET, caught, check_budget, within};
-use crate::core::Core;
 use crate::error::{Cause, Failure};
-use crate::shelter::{self, Hears, nearest_group};
+use crate::group::core::Core;
 use crate::task::End;
+use crate::task::shelter::{self, Hears, nearest_group};
 use crate::{Name, Task};
 
 type AnyError = Box<dyn Error + Send + Sync>;

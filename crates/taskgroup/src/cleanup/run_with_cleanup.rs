@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 
 use crate::cleanup::{BUDGET, check_budget, within};
 use crate::error::Cause;
-use crate::shelter::{self, Hears, nearest_group};
+use crate::task::shelter::{self, Hears, nearest_group};
 use crate::{Name, Task};
 
 /// How the future ended that a clean-up comes after.

@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use self::agenda::Agenda;
 pub use self::job::Job;
 pub use self::report::{Cut, Done, Report, SkipReason, Skipped};
-use crate::spawn::TaskBuilder;
+use crate::task::spawn::TaskBuilder;
 use crate::{Cause, Failure, OnError, Outcome, Reason, Task, TaskGroup};
 
 /// Runs as many jobs as fit before a deadline, the most important first, and says what became of

@@ -8,7 +8,7 @@ use futures_core::future::BoxFuture;
 
 use super::MapConcurrent;
 use super::crew::Crew;
-use crate::spawn::TaskBuilder;
+use crate::task::spawn::TaskBuilder;
 use crate::{GroupError, Name, TaskGroup};
 
 /// The future of an awaited [`map_concurrent`](crate::map_concurrent).

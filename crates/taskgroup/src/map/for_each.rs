@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use futures_core::future::BoxFuture;
 
 use super::crew::Crew;
-use crate::spawn::TaskBuilder;
+use crate::task::spawn::TaskBuilder;
 use crate::{GroupError, Name, TaskGroup};
 
 /// Runs an async function on every item, on at most `limit` of them at the same time, and waits for

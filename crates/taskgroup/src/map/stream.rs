@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 use super::MapConcurrent;
 use super::crew::Crew;
 use super::outlet::{Outlet, here};
-use crate::spawn::TaskBuilder;
+use crate::task::spawn::TaskBuilder;
 use crate::{GroupError, Name, TaskGroup};
 
 /// Values in the order in which they are ready, from [`MapConcurrent::unordered`].

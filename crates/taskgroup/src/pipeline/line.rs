@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use shibuya_cancel::TaskId;
 use shibuya_sync::Queue;
 
-use crate::spawn::TaskBuilder;
+use crate::task::spawn::TaskBuilder;
 use crate::{Failure, Name, Task, TaskGroup};
 
 /// A value on its way, and the place in the input of the item that it was.

@@ -11,8 +11,8 @@ use shibuya_cancel::{Name, TaskId};
 use super::ended::Ended;
 use super::snapshot::{Kind, State, TaskInfo, TreeSnapshot};
 use super::{coarse, desk};
-use crate::core::Core;
-use crate::fate;
+use crate::group::core::Core;
+use crate::task::fate;
 
 /// Looks at all groups, tasks and steps of the process. It needs no runtime, and may be called from
 /// any thread.

@@ -24,7 +24,7 @@ pub use requested::ShutdownRequested;
 pub use signals::Signal;
 
 use crate::error::Straggler;
-use crate::run::{Run, core};
+use crate::group::run::{Run, core};
 use crate::{Name, TaskGroup};
 
 /// As long as a clean-up may take.

@@ -13,11 +13,11 @@ use futures_core::future::BoxFuture;
 use pin_project_lite::pin_project;
 use shibuya_cancel::raw::with_scope;
 
-use crate::arrivals::Arrivals;
-use crate::input::{InputKind, Many, Tuple, for_each_tuple};
-use crate::run::Run;
-use crate::settled::Settled;
-use crate::spawn::TaskBuilder;
+use crate::group::run::Run;
+use crate::several::arrivals::Arrivals;
+use crate::several::input::{InputKind, Many, Tuple, for_each_tuple};
+use crate::several::settled::Settled;
+use crate::task::spawn::TaskBuilder;
 use crate::{Name, Outcome, Panic, Reason, TaskGroup};
 
 /// How futures ended, each with its place in the input.

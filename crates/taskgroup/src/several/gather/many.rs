@@ -3,9 +3,9 @@ use std::future::Future;
 use std::panic::Location;
 
 use super::{Gather, IntoGather, IntoTryGather, TryGather, outcome, settle, spawn};
-use crate::input::Many;
-use crate::run::Run;
-use crate::settled::Settled;
+use crate::group::run::Run;
+use crate::several::input::Many;
+use crate::several::settled::Settled;
 use crate::{Outcome, TaskGroup};
 
 impl<T, E, I> IntoGather<Many> for I

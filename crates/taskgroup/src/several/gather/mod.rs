@@ -12,8 +12,8 @@ use std::task::{Context, Poll};
 
 use futures_core::future::BoxFuture;
 
-use crate::input::InputKind;
-use crate::spawn::TaskBuilder;
+use crate::several::input::InputKind;
+use crate::task::spawn::TaskBuilder;
 use crate::{Cause, GroupError, Name, Outcome, Reason, Task, TaskGroup};
 
 /// Runs all the futures as tasks, waits for all of them, and gives how each one ended, in the order

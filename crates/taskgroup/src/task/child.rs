@@ -10,10 +10,10 @@ use shibuya_cancel::raw::{Label, Node, Timestamp, enter};
 use tracing::Span;
 
 use crate::Panic;
-use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure};
-use crate::fate::{self, Heir};
+use crate::group::core::{AnyError, Core};
 use crate::see::{EndedAs, Polling, ended};
+use crate::task::fate::{self, Heir};
 
 pin_project! {
     /// What Tokio runs for a task of a group: the future, in its scope, and the report of how it

@@ -7,9 +7,9 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::Name;
-use crate::child::Child;
-use crate::limit::Slotted;
-use crate::spawn::{Plain, Timed};
+use crate::group::limit::Slotted;
+use crate::task::child::Child;
+use crate::task::spawn::{Plain, Timed};
 
 /// Takes in `C`, the whole of what Tokio runs for a task.
 ///

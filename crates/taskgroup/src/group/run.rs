@@ -12,11 +12,11 @@ use shibuya_cancel::raw::{
 use shibuya_cancel::{Reason, TaskId};
 use tokio::runtime::Handle;
 
-use crate::builder::Builder;
 use crate::cleanup::{Drain, Next};
-use crate::core::{AnyError, Core};
 use crate::error::{Cause, Failure, GroupError, Report, Straggler};
-use crate::limit::Free;
+use crate::group::builder::Builder;
+use crate::group::core::{AnyError, Core};
+use crate::group::limit::Free;
 use crate::see::Polling;
 use crate::{OnPanic, Panic, TaskGroup};
 

@@ -12,11 +12,11 @@ use shibuya_cancel::{CancelScope, Deadline, timeout};
 use tracing::Span;
 use tracing::level_filters::LevelFilter;
 
-use crate::child::Child;
 use crate::error::Cause;
-use crate::fate;
-use crate::home::{Anywhere, Home, HomeOf};
-use crate::limit::{Slot, Slots, Slotted, TakeSlot};
+use crate::group::limit::{Slot, Slots, Slotted, TakeSlot};
+use crate::task::child::Child;
+use crate::task::fate;
+use crate::task::home::{Anywhere, Home, HomeOf};
 use crate::{Name, Task, TaskGroup, TrySpawnError};
 
 /// A task to be, from [`TaskGroup::task`].
@@ -176,7 +176,7 @@ impl<'g, E: Send + 'static> TaskBuilder<'g, E> {
         self.entered(home, turn, fut)
     }
 
-    /// For a task that [entered](crate::core::Core::enter) the group.
+    /// For a task that [entered](crate::group::core::Core::enter) the group.
     #[track_caller]
     fn entered<T, F, H>(self, home: H, turn: Turn, fut: F) -> Task<T, E>
     where

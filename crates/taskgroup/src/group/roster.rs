@@ -106,10 +106,11 @@ impl Roster {
         living
     }
 
-    /// The nodes of the tasks that somebody holds, ended or not: in portions, so that who spawns does not
-    /// wait for a walk through all of them.
+    /// The nodes of the tasks that somebody holds, ended or not: in portions, and with the lock free for
+    /// most of the time, so that who spawns does not wait for a walk through all of them.
     pub(crate) fn survey(&self) -> Vec<Arc<Node>> {
-        const PORTION: usize = 256;
+        const PORTION: usize = 32;
+        const PAUSES: usize = 300;
         const TRIES: usize = 3;
         let mut portion = PORTION;
         for attempt in 0.. {
@@ -134,6 +135,10 @@ impl Roster {
                 drop(table);
                 if is_done {
                     return found;
+                }
+                // Who waits looks now and then; to lock again at once would send it to sleep.
+                for _ in 0..PAUSES {
+                    std::hint::spin_loop();
                 }
             }
         }

@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::Outcome;
-use crate::completions::{Completions, IntoFutures};
-use crate::input::InputKind;
+use crate::several::completions::{Completions, IntoFutures};
+use crate::several::input::InputKind;
 
 /// Runs all the futures as tasks and gives how each ended, in the order in which they do, with its place in
 /// the input. A failure stops no other.

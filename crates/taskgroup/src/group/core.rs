@@ -13,10 +13,10 @@ use tokio::runtime::Handle;
 
 use crate::cleanup::{Cleanup, Next, Stack};
 use crate::error::{Cause, Failure, Straggler};
-use crate::failures::Failures;
-use crate::limit::Slots;
-use crate::live::{Entered, Left, Live};
-use crate::roster::Roster;
+use crate::group::failures::Failures;
+use crate::group::limit::Slots;
+use crate::group::live::{Entered, Left, Live};
+use crate::group::roster::Roster;
 use crate::{Counts, Name, OnError};
 
 /// A task's own error, until the typed front of the group takes it.

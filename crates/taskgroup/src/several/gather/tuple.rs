@@ -3,9 +3,9 @@ use std::future::Future;
 use std::panic::Location;
 
 use super::{Gather, IntoGather, IntoTryGather, TryGather, outcome, settle, spawn};
-use crate::input::{Tuple, for_each_tuple};
-use crate::run::Run;
-use crate::settled::Settled;
+use crate::group::run::Run;
+use crate::several::input::{Tuple, for_each_tuple};
+use crate::several::settled::Settled;
 use crate::{Outcome, TaskGroup};
 
 macro_rules! gather_tuple {

@@ -9,8 +9,6 @@ use std::task::{Context, Poll, Waker, ready};
 use pin_project_lite::pin_project;
 use shibuya_waitlist::{Serve, Wait, WaitList};
 
-use crate::fate;
-
 /// The free slots and, first come first served, those who wait for one.
 pub(crate) type Slots = WaitList<Free>;
 
@@ -126,7 +124,7 @@ impl<F: Future> Future for Slotted<F> {
             let slot = Pin::new(take).poll(cx);
             // For whoever looks at the task.
             #[cfg(not(shibuya_loom))]
-            fate::say(fate::QUEUED, slot.is_pending());
+            crate::task::fate::say(crate::task::fate::QUEUED, slot.is_pending());
             *this.slot = Stage::Taken(ready!(slot));
         }
         this.fut.poll(cx)

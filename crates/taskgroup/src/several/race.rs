@@ -4,9 +4,9 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use crate::completions::{Completions, IntoFutures};
 use crate::error::Cause;
-use crate::input::InputKind;
+use crate::several::completions::{Completions, IntoFutures};
+use crate::several::input::InputKind;
 use crate::{Name, Outcome};
 
 /// Runs all the futures as tasks and gives the first that ends, whichever way, with its place in the

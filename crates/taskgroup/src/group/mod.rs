@@ -1,3 +1,13 @@
+//! The group: from its first task to the report of how all of them ended.
+
+mod builder;
+pub(crate) mod core;
+mod failures;
+pub(crate) mod limit;
+mod live;
+mod roster;
+pub(crate) mod run;
+
 use std::fmt;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -7,10 +17,10 @@ use std::sync::Arc;
 use shibuya_cancel::raw::Node;
 use shibuya_cancel::{CancelScope, Reason};
 
-use crate::builder::Builder;
-use crate::core::Core;
-use crate::run::Run;
-use crate::spawn::{SpawnReady, TaskBuilder};
+pub use self::builder::{Builder, OnError, OnPanic};
+use self::core::Core;
+pub use self::run::Run;
+use crate::task::spawn::{SpawnReady, TaskBuilder};
 use crate::{Name, Task, TrySpawnError};
 
 /// A group of tasks that ends as one: the handle that its body, and any of its tasks, spawns with.

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use shibuya_cancel::raw::{Label, Node, Role};
 
 use crate::Task;
-use crate::child::Child;
-use crate::core::Core;
 use crate::error::Cause;
-use crate::fate;
+use crate::group::core::Core;
+use crate::task::child::Child;
+use crate::task::fate;
 
 /// What is heard inside of cancellations and deadlines from further out.
 #[derive(Clone, Copy, PartialEq)]

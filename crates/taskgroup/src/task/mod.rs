@@ -1,3 +1,13 @@
+//! A task: how it is spawned and run, and its handle.
+
+pub(crate) mod child;
+pub(crate) mod fate;
+mod home;
+mod local;
+pub(crate) mod shelter;
+mod shield;
+pub(crate) mod spawn;
+
 use std::fmt;
 use std::future::Future;
 use std::iter::successors;
@@ -12,9 +22,10 @@ use shibuya_cancel::{Reason, TaskId};
 use tokio::task::coop::unconstrained;
 use tokio::task::{JoinError, JoinHandle};
 
-use crate::core::{AnyError, Core};
+pub use self::shield::{Shield, shield};
+pub use self::spawn::{SpawnReady, TaskBuilder};
 use crate::error::Cause;
-use crate::fate;
+use crate::group::core::{AnyError, Core};
 use crate::{Name, OnError, Outcome};
 
 /// A task of a [`TaskGroup`](crate::TaskGroup), and the future of its value.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use shibuya_cancel::raw::Timestamp;
 use tokio::time::Instant;
 
-use crate::run::Run;
+use crate::group::run::Run;
 use crate::{Name, TaskGroup};
 
 /// What the first failure of a group means for the others.

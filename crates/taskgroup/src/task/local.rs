@@ -3,8 +3,8 @@
 use std::future::Future;
 use std::panic::Location;
 
-use crate::home::Here;
-use crate::spawn::TaskBuilder;
+use crate::task::home::Here;
+use crate::task::spawn::TaskBuilder;
 use crate::{Task, TaskGroup};
 
 impl<E: Send + 'static> TaskGroup<E> {

@@ -13,8 +13,8 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::error::Cause;
-use crate::shelter::{self, Hears, nearest_group};
 use crate::task::End;
+use crate::task::shelter::{self, Hears, nearest_group};
 use crate::{Name, Task, TaskGroup};
 
 /// Moves `fut` into a task that no cancellation, abort or deadline from further out drops, for a step

@@ -11,7 +11,7 @@ use shibuya_cancel::TaskId;
 use shibuya_cancel::raw::{Timer, Timestamp};
 use tokio::task::coop::consume_budget;
 
-use crate::arrivals::Arrivals;
+use crate::several::arrivals::Arrivals;
 use crate::{Name, Outcome, Task};
 
 /// What [`wait`] waits for.

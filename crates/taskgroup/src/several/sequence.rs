@@ -6,7 +6,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::input::InputKind;
+use crate::several::input::InputKind;
 
 /// Runs one step after the other, in the task that awaits it, and stops at the first that fails: with
 /// the values so far in the error. With [`collect`](Sequence::collect) it goes on.
