@@ -9,6 +9,9 @@ mod course;
 mod error;
 mod fallback;
 mod hedge;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod jitter;
 mod notify;
 mod policy;
