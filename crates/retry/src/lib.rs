@@ -18,6 +18,9 @@ mod policy;
 mod random;
 mod retry;
 mod run;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
 mod verdict;
 
 pub use backoff::{Backoff, Curve};
