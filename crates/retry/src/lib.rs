@@ -16,6 +16,9 @@ mod jitter;
 mod notify;
 mod policy;
 mod random;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub mod reqwest;
 mod retry;
 mod run;
 #[cfg(feature = "tower")]

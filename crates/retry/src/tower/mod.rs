@@ -15,3 +15,6 @@ pub use self::error::TimedOut;
 pub use self::judge::ByStatus;
 pub use self::judge::Judge;
 pub use self::retry::{RetryFuture, RetryLayer, RetryService};
+
+#[cfg(feature = "reqwest")]
+pub(crate) use self::{attempts::Attempts, retry::Settings};

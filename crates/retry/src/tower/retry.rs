@@ -69,12 +69,20 @@ pub struct RetryLayer<'p, J, K, B = Curve> {
 
 /// What each call begins with.
 pub(crate) struct Settings<'p, B> {
-    pub(crate) policy: &'p Policy<B>,
+    policy: &'p Policy<B>,
     pub(crate) budget: Option<&'p Budget>,
     pub(crate) attempt_timeout: Duration,
 }
 
-impl<'p, B: Backoff> Settings<'p, B> {
+impl<'p, B> Settings<'p, B> {
+    pub(crate) fn new(policy: &'p Policy<B>) -> Self {
+        Self {
+            policy,
+            budget: None,
+            attempt_timeout: Duration::MAX,
+        }
+    }
+
     pub(crate) fn start(&self) -> Run<'p, Verdict, B, Told> {
         let as_told: Told = By(|verdict, _| *verdict);
         let run = Run::new(self.policy)
@@ -95,11 +103,7 @@ impl<'p, K> RetryLayer<'p, Always, K> {
         K: Fn(&Req) -> Option<Req>,
     {
         RetryLayer {
-            settings: Settings {
-                policy,
-                budget: None,
-                attempt_timeout: Duration::MAX,
-            },
+            settings: Settings::new(policy),
             judge: Always,
             clone,
         }
