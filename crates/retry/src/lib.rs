@@ -5,6 +5,7 @@
 mod backoff;
 mod breaker;
 mod budget;
+mod count;
 mod course;
 mod error;
 mod fallback;
@@ -13,6 +14,9 @@ mod hedge;
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
 mod jitter;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 mod notify;
 mod policy;
 mod random;
