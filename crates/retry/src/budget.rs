@@ -4,6 +4,8 @@ use std::sync::atomic::Ordering::Relaxed;
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::primitives::AtomicU64;
 
+use crate::count::count;
+
 /// How much of what is sent may be retries, counted over all calls that share it.
 ///
 /// When a server fails, each of its clients' calls turns into several, and the load that results is what keeps
@@ -206,6 +208,7 @@ impl Budget {
             }
             None => {
                 self.refused.fetch_add(1, Relaxed);
+                count!(BUDGET_REFUSED);
                 None
             }
         }

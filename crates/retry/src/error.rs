@@ -108,6 +108,18 @@ impl<E> RetryError<E> {
         self.0.last.into_error()
     }
 
+    /// The same end of other attempts, of which no earlier failures are kept.
+    #[cfg(feature = "reqwest")]
+    pub(crate) fn with_last<F>(self, last: Failure<F>) -> RetryError<F> {
+        RetryError(Box::new(Inner {
+            reason: self.0.reason,
+            last,
+            attempts: self.0.attempts,
+            elapsed: self.0.elapsed,
+            history: VecDeque::new(),
+        }))
+    }
+
     /// How many attempts there were.
     pub fn attempts(&self) -> u32 {
         self.0.attempts

@@ -5,16 +5,29 @@
 mod backoff;
 mod breaker;
 mod budget;
+mod count;
 mod course;
 mod error;
 mod fallback;
 mod hedge;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod jitter;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 mod notify;
 mod policy;
 mod random;
+#[cfg(feature = "reqwest")]
+#[cfg_attr(docsrs, doc(cfg(feature = "reqwest")))]
+pub mod reqwest;
 mod retry;
 mod run;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
 mod verdict;
 
 pub use backoff::{Backoff, Curve};

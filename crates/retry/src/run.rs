@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Curve};
 use crate::budget::{Budget, Cost, Withdrawal};
+use crate::count::count;
 use crate::course::Course;
 use crate::error::{Failure, Inner, Reason, RetryError};
 use crate::notify::{Event, Next, Notify, Silent};
@@ -403,6 +404,7 @@ where
 
     /// With the last failure, which is kept for this.
     fn give_up(&mut self, reason: Reason, now: Timestamp) -> RetryError<E> {
+        count!(GIVE_UPS, "reason" = crate::metrics::label(reason));
         let elapsed = now.since(self.began);
         let slow = self.slow().project();
         *slow.withdrawal = None;
@@ -417,6 +419,7 @@ where
 
     /// An attempt begins: the first is a deposit, and each other was paid for.
     fn spend(&mut self) {
+        count!(ATTEMPTS);
         if let (Some(budget), Timestamp::NEVER) = (self.budget, self.began) {
             budget.deposit();
         }
@@ -459,7 +462,11 @@ fn remember<E>(history: &mut VecDeque<Failure<E>>, failure: Failure<E>, most: us
 fn tell(attempt: &Attempt, next: Next) {
     let number = attempt.number;
     match next {
-        Next::Retry(delay) => tracing::debug!(attempt = number, ?delay, "retry"),
+        Next::Retry(delay) => {
+            count!(RETRIES);
+            count!(DELAY: delay.as_secs_f64());
+            tracing::debug!(attempt = number, ?delay, "retry");
+        }
         Next::GiveUp(reason) => tracing::debug!(attempt = number, %reason, "give up"),
     }
 }

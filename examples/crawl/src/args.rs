@@ -39,9 +39,13 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
 
-    /// Time for one request: 10, 10s, 500ms, 2m
+    /// Time for one attempt at a request: 10, 10s, 500ms, 2m
     #[arg(long, value_name = "TIME", default_value = "10s", value_parser = duration)]
     pub timeout: Duration,
+
+    /// Send a request that fails for the moment again, up to so many times; 0 for never
+    #[arg(long, value_name = "N", default_value = "2", value_parser = value_parser!(u32).range(..=100))]
+    pub retries: u32,
 
     /// Time for the whole crawl; what was found by then is reported
     #[arg(long, value_name = "TIME", value_parser = duration)]
@@ -71,6 +75,7 @@ impl Args {
             concurrency: self.concurrency.into(),
             rate: self.rate,
             timeout: self.timeout,
+            retries: self.retries,
             deadline: self.deadline,
             external: self.external,
         }

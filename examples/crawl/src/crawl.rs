@@ -35,8 +35,10 @@ pub struct Options {
     pub concurrency: usize,
     /// How many requests per second.
     pub rate: Option<f64>,
-    /// The time for one request.
+    /// The time for one attempt at a request.
     pub timeout: Duration,
+    /// How often to send a request again that fails for the moment.
+    pub retries: u32,
     /// The time for all of them.
     pub deadline: Option<Duration>,
     /// Whether links to other origins are requested too.
@@ -95,6 +97,7 @@ pub async fn crawl(
     Ok(Report::new(
         options.start.clone(),
         crew.survey.into_inner().expect(RECORDS),
+        crew.fetcher.retried(),
         begun.elapsed(),
         why_stopped(ended),
     ))
@@ -117,7 +120,12 @@ impl Crew {
         Ok(Self {
             jobs,
             survey: Mutex::new(survey),
-            fetcher: Fetcher::new(&options.start, options.timeout, options.rate)?,
+            fetcher: Fetcher::new(
+                &options.start,
+                options.timeout,
+                options.retries,
+                options.rate,
+            )?,
             progress: progress.clone(),
         })
     }

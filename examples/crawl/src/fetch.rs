@@ -1,13 +1,14 @@
-//! One URL, requested: redirects followed, time limited, no more read than is of use.
+//! One URL, requested: redirects followed, time limited, tried again where that may help, no more read than is of use.
 
 mod body;
 mod error;
+mod retries;
 
 use std::time::{Duration, Instant};
 
 use reqwest::header::LOCATION;
 use reqwest::{Client, Response, redirect};
-use shibuya_cancel::{step, timeout};
+use shibuya_cancel::step;
 use url::{Host, Url};
 
 use crate::links::is_http;
@@ -16,6 +17,9 @@ use crate::robots::PRODUCT;
 
 pub use body::{BODY_MAX, Body, Read};
 pub use error::FetchError;
+pub use retries::Retried;
+
+use retries::{Retries, Setback};
 
 /// A chain of redirects that is longer than this has no end.
 const REDIRECTS_MAX: usize = 10;
@@ -31,7 +35,7 @@ pub struct Answer {
     pub length: u64,
     /// Its body, if that was to be read.
     pub body: Option<Body>,
-    /// From request to last byte, of all redirects together.
+    /// From request to last byte, of all redirects together. Where a request was sent again, its last attempt counts.
     pub took: Duration,
 }
 
@@ -40,16 +44,23 @@ pub struct Answer {
 pub struct Fetcher {
     client: Client,
     timeout: Duration,
+    retries: Retries,
     pace: Option<Pace>,
 }
 
 impl Fetcher {
-    /// A client for the site of `start`: `timeout` for each request, `rate` requests per second.
+    /// A client for the site of `start`: `timeout` for each attempt at a request, up to `retries` more of them, `rate` of
+    /// them all per second.
     ///
     /// # Errors
     ///
     /// If the client can't be set up.
-    pub fn new(start: &Url, timeout: Duration, rate: Option<f64>) -> Result<Self, reqwest::Error> {
+    pub fn new(
+        start: &Url,
+        timeout: Duration,
+        retries: u32,
+        rate: Option<f64>,
+    ) -> Result<Self, reqwest::Error> {
         // An error says that there is a provider already, which is as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let client = || {
@@ -70,8 +81,15 @@ impl Fetcher {
         Ok(Self {
             client,
             timeout,
+            retries: Retries::new(retries),
             pace: rate.map(Pace::new),
         })
+    }
+
+    /// What was sent again so far.
+    #[must_use]
+    pub fn retried(&self) -> Retried {
+        self.retries.so_far()
     }
 
     /// Requests `url` and follows its redirects as far as `may_go` lets it,
@@ -95,13 +113,8 @@ impl Fetcher {
         let mut took = Duration::ZERO;
         loop {
             let at = &chain[chain.len() - 1];
-            if let Some(pace) = &self.pace {
-                step("wait for a turn (--rate)", pace.turn()).await;
-            }
-            let sent = Instant::now();
-            let hop = timeout(self.timeout, self.request(at, read)).await;
-            let hop = hop.map_err(|_| FetchError::Timeout(self.timeout))??;
-            took += sent.elapsed();
+            let (hop, hop_took) = self.hop(at, read).await?;
+            took += hop_took;
             match hop {
                 Hop::End(answer) => return Ok(Answer { took, ..answer }),
                 Hop::Redirect(to) if chain.contains(&to) => {
@@ -118,9 +131,37 @@ impl Fetcher {
         }
     }
 
-    async fn request(&self, url: &Url, read: Read) -> Result<Hop, FetchError> {
+    /// One request, made again until its answer is one to keep or there are to be no more attempts; and how long the last of
+    /// them took.
+    async fn hop(&self, url: &Url, read: Read) -> Result<(Hop, Duration), FetchError> {
+        let retries = &self.retries;
+        let run = retries.policy.start().attempt_timeout(self.timeout);
+        let mut run = run.budget(&retries.budget).classify(Setback::verdict);
+        for number in 1.. {
+            if let Some(pace) = &self.pace {
+                step("wait for a turn (--rate)", pace.turn()).await;
+            }
+            let sent = Instant::now();
+            let outcome = run.attempt(self.request(url, read)).await;
+            let took = sent.elapsed();
+            retries.count(number, outcome.is_err());
+            let setback = match outcome {
+                Ok(hop) => return Ok((hop, took)),
+                Err(setback) => setback,
+            };
+            let wait = run.backoff(setback);
+            if let Err(ended) = step("wait before another attempt", wait).await {
+                return Ok((Setback::settle(ended, self.timeout)?, took));
+            }
+        }
+        unreachable!("a policy ends")
+    }
+
+    /// One attempt.
+    async fn request(&self, url: &Url, read: Read) -> Result<Hop, Setback> {
         let sent = self.client.get(url.clone()).send();
         let response = step("connect and wait for the answer", sent).await?;
+        let again = Setback::worth_of(&response);
         match redirect_target(&response)? {
             Some(to) => {
                 step("read to the end", body::drain(response)).await;
@@ -128,12 +169,17 @@ impl Fetcher {
             }
             None => {
                 let answer = step("read the body", receive(response, url, read));
-                Ok(Hop::End(answer.await?))
+                let end = Hop::End(answer.await?);
+                match again {
+                    None => Ok(end),
+                    Some(verdict) => Err(Setback::of_answer(end, verdict)),
+                }
             }
         }
     }
 }
 
+#[derive(Debug)]
 enum Hop {
     Redirect(Url),
     End(Answer),

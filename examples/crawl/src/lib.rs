@@ -6,7 +6,7 @@
 //! | `crawl.rs` | the engine: a queue of jobs and the group of workers that empties it |
 //! | `frontier.rs`, `survey.rs` | what is known, and what is put into the queue |
 //! | `visit.rs` | the work on one job |
-//! | `fetch.rs`, `pace.rs` | one request and its redirects; so many per second |
+//! | `fetch.rs`, `pace.rs` | one request, its retries and its redirects; so many per second |
 //! | `scope.rs`, `robots.rs` | what may be visited |
 //! | `links.rs`, `charset.rs` | what a page says |
 //! | `report.rs`, `progress.rs` | what people see |

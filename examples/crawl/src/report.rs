@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 use url::Url;
 
+use crate::fetch::Retried;
 use crate::survey::{Checked, Skipped, Survey};
 
 pub use latency::Latency;
@@ -34,7 +35,9 @@ pub struct Report {
     pub skipped: Skipped,
     /// How many URLs ended in which class of status: `2xx`, `4xx`, `none` where nothing answered.
     pub statuses: BTreeMap<String, usize>,
-    /// How long the URLs took, in milliseconds.
+    /// What was sent again, since it failed for the moment.
+    pub retried: Retried,
+    /// How long the URLs took, in milliseconds; of what was sent again, the last attempt.
     pub latency_ms: Option<Latency>,
     /// Visits per second.
     pub pages_per_second: f64,
@@ -83,6 +86,7 @@ impl Report {
     pub(crate) fn new(
         start: Url,
         survey: Survey,
+        retried: Retried,
         elapsed: Duration,
         stopped: Option<String>,
     ) -> Self {
@@ -107,6 +111,7 @@ impl Report {
                 .count(),
             skipped: survey.skipped,
             statuses,
+            retried,
             latency_ms: Latency::of(survey.checked.iter().filter_map(|checked| checked.took)),
             pages_per_second: survey.visited as f64 / elapsed.as_secs_f64(),
             pages: good.iter().map(|checked| survey.page(checked)).collect(),

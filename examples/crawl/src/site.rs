@@ -2,7 +2,7 @@
 //!
 //! It has what a link checker meets outside: slow pages, pages that fail at the first request, dead
 //! links, redirects and loops of them, other content types, other charsets. [`BROKEN`] says which
-//! links it knows to be broken.
+//! links it knows to be broken, [`FLAKY`] which are so at first.
 
 mod pages;
 mod text;
@@ -27,7 +27,7 @@ use url::Url;
 
 use pages::Answer;
 
-pub use pages::BROKEN;
+pub use pages::{BROKEN, FLAKY};
 
 type Body = BoxBody<Bytes, io::Error>;
 

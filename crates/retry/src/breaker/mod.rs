@@ -17,6 +17,7 @@ pub use self::builder::{BreakerBuilder, InvalidBreaker};
 pub use self::call::{BreakerCall, CallError};
 use self::probes::{Finding, Probes};
 use self::window::{Outcome, Tally, Window};
+use crate::count::count;
 
 /// Lets calls through while enough of them succeed.
 ///
@@ -211,6 +212,7 @@ impl Breaker {
 
     fn refuse(&self, retry_in: Duration) -> Open {
         self.refused.fetch_add(1, Relaxed);
+        count!(BREAKER_REFUSED);
         Open { retry_in }
     }
 
@@ -256,7 +258,10 @@ impl Breaker {
         match finding {
             Finding::Nothing => {}
             Finding::Ill => self.say_open(),
-            Finding::Well => tracing::info!("circuit breaker closed"),
+            Finding::Well => {
+                count!(BREAKER_CLOSED);
+                tracing::info!("circuit breaker closed");
+            }
         }
     }
 
@@ -269,6 +274,7 @@ impl Breaker {
     }
 
     fn say_open(&self) {
+        count!(BREAKER_OPENED);
         tracing::warn!(open_for = ?self.rules.open_for, "circuit breaker open");
     }
 

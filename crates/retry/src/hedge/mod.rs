@@ -13,6 +13,7 @@ use shibuya_cancel::raw::{Timer, Timestamp};
 
 pub use self::latencies::Latencies;
 use crate::budget::{Budget, Cost};
+use crate::count::count;
 
 /// Calls `make` again when an attempt takes long, and gives the first success; the others are dropped then.
 ///
@@ -245,6 +246,7 @@ where
             }
         }
         *this.left -= 1;
+        count!(HEDGES);
         this.others.push(Other {
             began: this.delay.stamp(),
             fut: Box::pin((this.make)()),

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use super::{Broken, Note, PageInfo, Report};
+use super::{Broken, Note, PageInfo, Report, Retried};
 
 /// Longer lists are cut; `--json` has them whole.
 const LIST_MAX: usize = 20;
@@ -64,6 +64,28 @@ impl Report {
         writeln!(f)
     }
 
+    /// Nothing where nothing failed for a moment.
+    fn retried(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Retried {
+            requests,
+            attempts,
+            recovered,
+            refused,
+        } = self.retried;
+        if requests + refused == 0 {
+            return Ok(());
+        }
+        let s = if attempts == 1 { "" } else { "s" };
+        let refused = match refused {
+            0 => String::new(),
+            _ => format!("; {refused} not sent, as too many were"),
+        };
+        writeln!(
+            f,
+            "Retried    requests {requests} (recovered {recovered}) with {attempts} more attempt{s}{refused}"
+        )
+    }
+
     fn summary(&self, f: &mut Formatter<'_>) -> fmt::Result {
         let statuses: Vec<_> = self
             .statuses
@@ -76,6 +98,7 @@ impl Report {
             statuses.join(", "),
             self.redirected
         )?;
+        self.retried(f)?;
         if let Some(latency) = self.latency_ms {
             let super::Latency { p50, p90, p99, max } = latency;
             writeln!(

@@ -9,16 +9,13 @@ const DISTRICTS: u32 = 12;
 const STREETS: u32 = 24;
 const SLOW: Duration = Duration::from_millis(300);
 
-/// The links of the site that are broken at a first visit: the URL's path (or the `href` itself
-/// where it is no URL at all), and the status, `None` where no answer counts.
+/// The links of the site that are broken, however often they are requested: the URL's path (or the `href`
+/// itself where it is no URL at all), and the status, `None` where no answer counts.
 pub const BROKEN: &[(&str, Option<u16>)] = &[
     ("/closed", Some(410)),
     ("/crash", Some(500)),
     ("/cut-off", None),
     ("/endless/0", None),
-    ("/flaky/1", Some(503)),
-    ("/flaky/2", Some(503)),
-    ("/flaky/3", Some(503)),
     ("/loop/a", None),
     ("/loop/b", None),
     ("/missing/1", Some(404)),
@@ -28,6 +25,9 @@ pub const BROKEN: &[(&str, Option<u16>)] = &[
     ("/moved/away", Some(404)),
     ("http://[shibuya", None),
 ];
+
+/// The links that are broken at the first request alone, which is answered 503.
+pub const FLAKY: &[&str] = &["/flaky/1", "/flaky/2", "/flaky/3"];
 
 /// How a path is answered.
 pub(super) enum Answer {

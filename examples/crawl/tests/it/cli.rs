@@ -13,6 +13,8 @@ fn wrong_usage_exits_2_and_says_what_is_wrong() {
         (&["--concurrency", "0"], "1..=65535"),
         (&["--rate", "0"], "0.001"),
         (&["--timeout", "soon"], "the units are"),
+        (&["--retries", "101"], "0..=100"),
+        (&["--retries", "some"], "invalid digit"),
         (&["--no-such-flag"], "--no-such-flag"),
     ] {
         let output = crawl(arguments);
@@ -33,6 +35,7 @@ fn the_help_names_each_flag_and_the_exit_status() {
         "--concurrency",
         "--rate",
         "--timeout",
+        "--retries",
         "--deadline",
         "--external",
         "--tree",

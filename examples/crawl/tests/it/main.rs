@@ -8,6 +8,7 @@ mod faults;
 #[cfg(unix)]
 mod interrupt;
 mod pages;
+mod retries;
 mod run;
 mod server;
 #[cfg(unix)]

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::channel;
 
 use crate::run::{Report, command, signal};
-use crate::server::{Reply, Server, html, not_found};
+use crate::server::{Reply, Server, html, not_found, page};
 
 #[test]
 fn a_crawl_that_stands_still_says_at_a_signal_what_it_waits_for() {
@@ -54,4 +54,33 @@ fn a_crawl_that_stands_still_says_at_a_signal_what_it_waits_for() {
     stderr.read_to_string(&mut rest).unwrap();
     assert!(rest.starts_with("crawl: interrupted"), "{rest}");
     assert_eq!(Report::of(&output).json["stopped"], "interrupted");
+}
+
+#[test]
+fn a_wait_for_another_attempt_has_a_name() {
+    let server = Server::start(|path| match path {
+        "/" => page("503 Later", "Retry-After: 30\r\n", ""),
+        _ => not_found(),
+    });
+    let mut child = command(&["--tree", "--json"])
+        .arg(server.url("/"))
+        .spawn()
+        .unwrap();
+    let stderr = child.stderr.take().unwrap();
+    // Nobody outside is told when it begins to wait, so it is asked until it does; and not before it listens, as SIGUSR1 ends
+    // who doesn't.
+    while server.requests() == 0 {
+        std::thread::yield_now();
+    }
+    let mut lines = BufReader::new(stderr).lines();
+    loop {
+        signal(&child, "USR1");
+        let dump: Vec<String> = (0..4).map(|_| lines.next().unwrap().unwrap()).collect();
+        assert_eq!(dump[0], "crawl: asked for what runs");
+        if dump[3].contains("─ step wait before another attempt (") {
+            break;
+        }
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
 }
