@@ -102,6 +102,16 @@ pin_project! {
     }
 }
 
+impl<E> Slow<'_, E> {
+    /// The attempt that was paid for begins.
+    #[cold]
+    fn spend(self: Pin<&mut Self>) {
+        if let Some(withdrawal) = self.project().withdrawal.take() {
+            withdrawal.spend();
+        }
+    }
+}
+
 impl<'p, E, B> Run<'p, E, B> {
     pub(crate) fn new(policy: &'p Policy<B>) -> Self {
         Self {
@@ -268,6 +278,9 @@ where
     }
 
     /// The present attempt, which must be dropped once this has given something.
+    ///
+    /// Inlined, for the sake of an attempt that succeeds at once.
+    #[inline]
     pub(crate) fn poll_attempt<F, T>(
         &mut self,
         fut: Pin<&mut F>,
@@ -280,13 +293,28 @@ where
         if is_first_poll {
             self.spend();
         }
+        match (self.attempt_nanos, self.deadline) {
+            (u64::MAX, Timestamp::NEVER) => self.poll_unbounded(fut, cx),
+            _ => self.poll_bounded(fut, cx, is_first_poll),
+        }
+    }
+
+    /// Under a timeout or a deadline, for which the clock is read.
+    fn poll_bounded<F, T>(
+        &mut self,
+        fut: Pin<&mut F>,
+        cx: &mut Context<'_>,
+        is_first_poll: bool,
+    ) -> Poll<Result<T, Failure<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        if is_first_poll {
+            self.note_beginning(Timestamp::now());
+        }
         let end = self.end_of_attempt();
-        if end == Timestamp::NEVER || covers(end, cx) {
-            let answer = fut.poll(cx);
-            if answer.is_pending() && self.attempt_began == Timestamp::NEVER {
-                self.note_beginning(Timestamp::now());
-            }
-            return answer.map_err(Failure::Error);
+        if covers(end, cx) {
+            return self.poll_unbounded(fut, cx);
         }
         if is_first_poll && end <= self.attempt_began {
             return Poll::Ready(Err(Failure::TimedOut));
@@ -301,14 +329,29 @@ where
         Poll::Ready(Err(Failure::TimedOut))
     }
 
-    /// When the present attempt is dropped. Without a timeout nobody reads the clock for it.
-    fn end_of_attempt(&mut self) -> Timestamp {
-        if self.attempt_nanos == u64::MAX && self.deadline == Timestamp::NEVER {
-            return Timestamp::NEVER;
+    /// Nothing cuts it off, or what is around it does so sooner.
+    #[inline]
+    fn poll_unbounded<F, T>(
+        &mut self,
+        fut: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Failure<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        match fut.poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.map_err(Failure::Error)),
+            Poll::Pending => {
+                if self.attempt_began == Timestamp::NEVER {
+                    self.note_beginning(Timestamp::now());
+                }
+                Poll::Pending
+            }
         }
-        if self.attempt_began == Timestamp::NEVER {
-            self.note_beginning(Timestamp::now());
-        }
+    }
+
+    /// When the present attempt is dropped.
+    fn end_of_attempt(&self) -> Timestamp {
         let limit = match self.attempt_nanos {
             u64::MAX => Timestamp::NEVER,
             nanos => self.attempt_began.after(Duration::from_nanos(nanos)),
@@ -416,16 +459,13 @@ where
     }
 
     /// An attempt begins: the first is a deposit, and each other was paid for.
+    #[inline]
     fn spend(&mut self) {
         if let (Some(budget), Timestamp::NEVER) = (self.budget, self.began) {
             budget.deposit();
         }
-        let paid = self
-            .slow
-            .as_mut()
-            .and_then(|slow| slow.as_mut().project().withdrawal.take());
-        if let Some(withdrawal) = paid {
-            withdrawal.spend();
+        if let Some(slow) = &mut self.slow {
+            slow.as_mut().spend();
         }
     }
 
@@ -510,6 +550,7 @@ where
 {
     type Output = Result<T, Failure<E>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let fut = this.fut.as_mut().as_pin_mut();
