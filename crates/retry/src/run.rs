@@ -81,7 +81,7 @@ pub struct Run<'p, E, B = Curve, W = Always, N = Silent> {
     /// The same of the present attempt.
     attempt_began: Timestamp,
     /// What a call that succeeds at once does not need.
-    slow: Option<Pin<Box<Slow<'p, E>>>>,
+    slow: Lazy<'p, E>,
     classify: W,
     notify: N,
 }
@@ -99,6 +99,23 @@ pin_project! {
         next: Option<Timestamp>,
         // What it has taken from the budget, and may still give back.
         withdrawal: Option<Withdrawal<'p>>,
+    }
+}
+
+/// Its drop in line is a look; what there is to drop in most calls is nothing.
+struct Lazy<'p, E>(Option<Pin<Box<Slow<'p, E>>>>);
+
+impl<E> Drop for Lazy<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn free<E>(slow: Pin<Box<Slow<'_, E>>>) {
+            drop(slow);
+        }
+        if let Some(slow) = self.0.take() {
+            free(slow);
+        }
     }
 }
 
@@ -121,7 +138,7 @@ impl<'p, E, B> Run<'p, E, B> {
             attempt_nanos: u64::MAX,
             began: Timestamp::NEVER,
             attempt_began: Timestamp::NEVER,
-            slow: None,
+            slow: Lazy(None),
             classify: Always,
             notify: Silent,
         }
@@ -256,15 +273,25 @@ where
     /// # Panics
     ///
     /// When it must wait outside of a Tokio runtime, or in one without timers.
-    pub async fn run<C, T, O>(mut self, context: &mut C, mut op: O) -> Result<T, RetryError<E>>
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would hold its arguments twice"
+    )]
+    pub fn run<C, T, O>(
+        mut self,
+        context: &mut C,
+        mut op: O,
+    ) -> impl Future<Output = Result<T, RetryError<E>>>
     where
         C: ?Sized,
         O: for<'a> AsyncOp<&'a mut C, Output = Result<T, E>>,
     {
-        loop {
-            match self.attempt(op(context)).await {
-                Ok(value) => return Ok(value),
-                Err(failure) => self.backoff(failure).await?,
+        async move {
+            loop {
+                match self.attempt(op(context)).await {
+                    Ok(value) => return Ok(value),
+                    Err(failure) => self.backoff(failure).await?,
+                }
             }
         }
     }
@@ -272,7 +299,7 @@ where
     /// Forgets an attempt that was dropped before it ended.
     fn begin(&mut self) {
         self.attempt_began = Timestamp::NEVER;
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = &mut self.slow.0 {
             slow.as_mut().project().timer.disarm();
         }
     }
@@ -388,7 +415,7 @@ where
             Failure::Error(error) => (self.classify.classify(error, &attempt), Cost::Error),
             Failure::TimedOut => (Verdict::Retry, Cost::Timeout),
         };
-        let slow = self.slow.as_mut().expect("made above").as_mut().project();
+        let slow = self.slow.0.as_mut().expect("made above").as_mut().project();
         let next = slow
             .course
             .after(policy, verdict, ran, now, deadline)
@@ -411,7 +438,7 @@ where
             attempt,
             next,
         });
-        let slow = self.slow.as_mut().expect("made above").as_mut().project();
+        let slow = self.slow.0.as_mut().expect("made above").as_mut().project();
         *slow.last = Some(failure);
         match decided {
             Ok(at) => {
@@ -464,14 +491,14 @@ where
         if let (Some(budget), Timestamp::NEVER) = (self.budget, self.began) {
             budget.deposit();
         }
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = &mut self.slow.0 {
             slow.as_mut().spend();
         }
     }
 
     fn slow(&mut self) -> Pin<&mut Slow<'p, E>> {
         let policy = self.policy;
-        let slow = self.slow.get_or_insert_with(|| {
+        let slow = self.slow.0.get_or_insert_with(|| {
             Box::pin(Slow {
                 timer: Timer::new(),
                 course: Course::new(policy.seed),
@@ -506,7 +533,7 @@ fn tell(attempt: &Attempt, next: Next) {
 
 impl<E, B, W, N> fmt::Debug for Run<'_, E, B, W, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attempts = self.slow.as_ref().map_or(0, |slow| slow.attempts);
+        let attempts = self.slow.0.as_ref().map_or(0, |slow| slow.attempts);
         f.debug_struct("Run")
             .field("failed_attempts", &attempts)
             .finish_non_exhaustive()
