@@ -84,8 +84,9 @@ where
 pin_project! {
     /// The future of [`Retryable::retry`].
     ///
-    /// An operation that succeeds at once costs no allocation, no look at a clock and no random number. A delay
-    /// of zero costs no tick of a timer. Each attempt is dropped before the wait that follows.
+    /// An operation that succeeds at once costs no allocation and no random number, and no look at a clock unless
+    /// there is a timeout or a deadline for it to see. A delay of zero costs no tick of a timer. Each attempt is
+    /// dropped before the wait that follows.
     ///
     /// Dropping it drops the attempt that runs, and gives a retry that was granted and has not begun back to
     /// the budget.

@@ -102,7 +102,7 @@ pin_project! {
     }
 }
 
-/// Its drop in line is a look; what there is to drop in most calls is nothing.
+/// Most calls never make one, so dropping it in line is a look whether it is there, and the rest is out of line.
 struct Lazy<'p, E>(Option<Pin<Box<Slow<'p, E>>>>);
 
 impl<E> Drop for Lazy<'_, E> {
@@ -306,8 +306,8 @@ where
 
     /// The present attempt, which must be dropped once this has given something.
     ///
-    /// Inlined, for the sake of an attempt that succeeds at once.
-    #[inline]
+    /// In line whatever the compiler thinks of it, for the sake of an attempt that succeeds at once.
+    #[inline(always)]
     pub(crate) fn poll_attempt<F, T>(
         &mut self,
         fut: Pin<&mut F>,
@@ -421,7 +421,7 @@ where
             .after(policy, verdict, ran, now, deadline)
             .and_then(|delay| match budget {
                 Some(budget) => {
-                    let withdrawal = budget.withdraw(cost, now).ok_or(Reason::Budget)?;
+                    let withdrawal = budget.withdraw(cost, || now).ok_or(Reason::Budget)?;
                     *slow.withdrawal = Some(withdrawal);
                     Ok(delay)
                 }
