@@ -8,6 +8,7 @@ mod peers;
 mod size;
 mod stack;
 mod success;
+mod threads;
 mod zero_delay;
 
 use std::time::Duration;

@@ -36,8 +36,8 @@ pub(super) fn cases() -> Vec<Case> {
         .contender("tokio-retry2", FEW, tokio_retry2)
         .contender("backoff", FEW, backoff)
         .contender("tower", FEW, tower)
-        .contender("seatbelt", FEW, seatbelt)
-        .contender("execution-policy", FEW, execution_policy)
+        .contender("seatbelt", CALLS, seatbelt)
+        .contender("execution-policy", CALLS, execution_policy)
         .contender("tower-resilience", FEW, tower_resilience)
         .contender("retry", CALLS, retry),
     ]
@@ -112,8 +112,5 @@ async fn tower_resilience(n: usize) -> Lap {
 }
 
 async fn retry(n: usize) -> Lap {
-    calls(n, FAILURES, |request| {
-        (move || ask(request)).retry(&POLICY)
-    })
-    .await
+    calls(n, FAILURES, |request| (move || ask(request)).retry(&POLICY)).await
 }
