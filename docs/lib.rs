@@ -60,3 +60,6 @@ mod en_performance_taskgroup {}
 
 #[doc = include_str!("src/en/performance/queue.md")]
 mod en_performance_queue {}
+
+#[doc = include_str!("src/en/performance/retry.md")]
+mod en_performance_retry {}

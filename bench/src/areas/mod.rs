@@ -1,13 +1,14 @@
 //! What is measured: one module per area of the project, one file per question.
 
 mod queue;
+mod retry;
 mod taskgroup;
 
 use crate::case::Area;
 
 /// All areas, in the order of the report.
 pub(crate) fn all() -> Vec<Area> {
-    vec![taskgroup::area(), queue::area()]
+    vec![taskgroup::area(), queue::area(), retry::area()]
 }
 
 #[cfg(test)]

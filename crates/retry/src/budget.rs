@@ -186,10 +186,15 @@ impl Budget {
     /// Takes out what one more attempt costs, if there is enough. Dropped unspent it goes back.
     #[must_use = "dropping it gives it back"]
     pub fn try_withdraw(&self, cost: Cost) -> Option<Withdrawal<'_>> {
-        self.withdraw(cost, Timestamp::now())
+        self.withdraw(cost, Timestamp::now)
     }
 
-    pub(crate) fn withdraw(&self, cost: Cost, now: Timestamp) -> Option<Withdrawal<'_>> {
+    /// Asks for the time only if the free ones are needed.
+    pub(crate) fn withdraw(
+        &self,
+        cost: Cost,
+        now: impl FnOnce() -> Timestamp,
+    ) -> Option<Withdrawal<'_>> {
         let amount = match cost {
             Cost::Error => RETRY,
             Cost::Timeout => self.rules.timeout,
@@ -197,7 +202,7 @@ impl Budget {
         };
         let source = self
             .take_out(amount)
-            .or_else(|| self.take_free(amount, now));
+            .or_else(|| self.take_free(amount, now()));
         match source {
             Some(source) => {
                 self.granted.fetch_add(1, Relaxed);

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Curve};
 use crate::budget::Budget;
-use crate::error::RetryError;
+use crate::error::{Failure, RetryError};
 use crate::notify::{Event, Notify, Silent};
 use crate::policy::Policy;
 use crate::run::Run;
@@ -84,8 +84,9 @@ where
 pin_project! {
     /// The future of [`Retryable::retry`].
     ///
-    /// An operation that succeeds at once costs no allocation, no look at a clock and no random number. A delay
-    /// of zero costs no tick of a timer. Each attempt is dropped before the wait that follows.
+    /// An operation that succeeds at once costs no allocation and no random number, and no look at a clock unless
+    /// there is a timeout or a deadline for it to see. A delay of zero costs no tick of a timer. Each attempt is
+    /// dropped before the wait that follows.
     ///
     /// Dropping it drops the attempt that runs, and gives a retry that was granted and has not begun back to
     /// the budget.
@@ -213,32 +214,58 @@ where
     type Output = Result<T, RetryError<E>>;
 
     #[inline]
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         loop {
-            match this.stage.as_mut().project() {
-                StageProj::Due => {
-                    let fut = (this.make)();
-                    this.stage.set(Stage::Attempt { fut });
-                }
-                StageProj::Attempt { fut } => {
-                    let answer = ready!(this.run.poll_attempt(fut, cx));
+            let mut this = self.as_mut().project();
+            if let StageProj::Due = this.stage.as_mut().project() {
+                let fut = (this.make)();
+                this.stage.set(Stage::Attempt { fut });
+            }
+            let StageProj::Attempt { fut } = this.stage.as_mut().project() else {
+                ready!(self.as_mut().poll_wait(cx))?;
+                continue;
+            };
+            match ready!(this.run.poll_attempt(fut, cx)) {
+                Ok(value) => {
                     this.stage.set(Stage::Done);
-                    match answer {
-                        Ok(value) => return Poll::Ready(Ok(value)),
-                        Err(failure) => this.run.judge(failure)?,
-                    }
-                    this.stage.set(Stage::Wait);
+                    return Poll::Ready(Ok(value));
                 }
-                StageProj::Wait => {
-                    let due = ready!(this.run.poll_wait(cx));
-                    this.stage.set(Stage::Done);
-                    due?;
-                    this.stage.set(Stage::Due);
-                }
-                StageProj::Done => panic!("`Retry` polled after it was done"),
+                Err(failure) => self.as_mut().judge(failure)?,
             }
         }
+    }
+}
+
+/// What a call that succeeds at once does not come to: out of its way.
+impl<M, F, T, E, B, W, N> Retry<'_, M, F, E, B, W, N>
+where
+    M: FnMut() -> F,
+    F: Future<Output = Result<T, E>>,
+    B: Backoff,
+    W: Classify<E>,
+    N: Notify<E>,
+{
+    #[cold]
+    fn judge(self: Pin<&mut Self>, failure: Failure<E>) -> Result<(), RetryError<E>> {
+        let mut this = self.project();
+        this.stage.set(Stage::Done);
+        this.run.judge(failure)?;
+        this.stage.set(Stage::Wait);
+        Ok(())
+    }
+
+    #[cold]
+    fn poll_wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), RetryError<E>>> {
+        let mut this = self.project();
+        let StageProj::Wait = this.stage.as_mut().project() else {
+            panic!("`Retry` polled after it was done");
+        };
+        let due = ready!(this.run.poll_wait(cx));
+        this.stage.set(match due {
+            Ok(()) => Stage::Due,
+            Err(_) => Stage::Done,
+        });
+        Poll::Ready(due)
     }
 }
 

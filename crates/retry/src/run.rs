@@ -82,7 +82,7 @@ pub struct Run<'p, E, B = Curve, W = Always, N = Silent> {
     /// The same of the present attempt.
     attempt_began: Timestamp,
     /// What a call that succeeds at once does not need.
-    slow: Option<Pin<Box<Slow<'p, E>>>>,
+    slow: Lazy<'p, E>,
     classify: W,
     notify: N,
 }
@@ -103,6 +103,33 @@ pin_project! {
     }
 }
 
+/// Most calls never make one, so dropping it in line is a look whether it is there, and the rest is out of line.
+struct Lazy<'p, E>(Option<Pin<Box<Slow<'p, E>>>>);
+
+impl<E> Drop for Lazy<'_, E> {
+    #[inline]
+    fn drop(&mut self) {
+        #[cold]
+        #[inline(never)]
+        fn free<E>(slow: Pin<Box<Slow<'_, E>>>) {
+            drop(slow);
+        }
+        if let Some(slow) = self.0.take() {
+            free(slow);
+        }
+    }
+}
+
+impl<E> Slow<'_, E> {
+    /// The attempt that was paid for begins.
+    #[cold]
+    fn spend(self: Pin<&mut Self>) {
+        if let Some(withdrawal) = self.project().withdrawal.take() {
+            withdrawal.spend();
+        }
+    }
+}
+
 impl<'p, E, B> Run<'p, E, B> {
     pub(crate) fn new(policy: &'p Policy<B>) -> Self {
         Self {
@@ -112,7 +139,7 @@ impl<'p, E, B> Run<'p, E, B> {
             attempt_nanos: u64::MAX,
             began: Timestamp::NEVER,
             attempt_began: Timestamp::NEVER,
-            slow: None,
+            slow: Lazy(None),
             classify: Always,
             notify: Silent,
         }
@@ -247,15 +274,25 @@ where
     /// # Panics
     ///
     /// When it must wait outside of a Tokio runtime, or in one without timers.
-    pub async fn run<C, T, O>(mut self, context: &mut C, mut op: O) -> Result<T, RetryError<E>>
+    #[expect(
+        clippy::manual_async_fn,
+        reason = "an `async fn` would hold its arguments twice"
+    )]
+    pub fn run<C, T, O>(
+        mut self,
+        context: &mut C,
+        mut op: O,
+    ) -> impl Future<Output = Result<T, RetryError<E>>>
     where
         C: ?Sized,
         O: for<'a> AsyncOp<&'a mut C, Output = Result<T, E>>,
     {
-        loop {
-            match self.attempt(op(context)).await {
-                Ok(value) => return Ok(value),
-                Err(failure) => self.backoff(failure).await?,
+        async move {
+            loop {
+                match self.attempt(op(context)).await {
+                    Ok(value) => return Ok(value),
+                    Err(failure) => self.backoff(failure).await?,
+                }
             }
         }
     }
@@ -263,12 +300,15 @@ where
     /// Forgets an attempt that was dropped before it ended.
     fn begin(&mut self) {
         self.attempt_began = Timestamp::NEVER;
-        if let Some(slow) = &mut self.slow {
+        if let Some(slow) = &mut self.slow.0 {
             slow.as_mut().project().timer.disarm();
         }
     }
 
     /// The present attempt, which must be dropped once this has given something.
+    ///
+    /// In line whatever the compiler thinks of it, for the sake of an attempt that succeeds at once.
+    #[inline(always)]
     pub(crate) fn poll_attempt<F, T>(
         &mut self,
         fut: Pin<&mut F>,
@@ -281,13 +321,28 @@ where
         if is_first_poll {
             self.spend();
         }
+        match (self.attempt_nanos, self.deadline) {
+            (u64::MAX, Timestamp::NEVER) => self.poll_unbounded(fut, cx),
+            _ => self.poll_bounded(fut, cx, is_first_poll),
+        }
+    }
+
+    /// Under a timeout or a deadline, for which the clock is read.
+    fn poll_bounded<F, T>(
+        &mut self,
+        fut: Pin<&mut F>,
+        cx: &mut Context<'_>,
+        is_first_poll: bool,
+    ) -> Poll<Result<T, Failure<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        if is_first_poll {
+            self.note_beginning(Timestamp::now());
+        }
         let end = self.end_of_attempt();
-        if end == Timestamp::NEVER || covers(end, cx) {
-            let answer = fut.poll(cx);
-            if answer.is_pending() && self.attempt_began == Timestamp::NEVER {
-                self.note_beginning(Timestamp::now());
-            }
-            return answer.map_err(Failure::Error);
+        if covers(end, cx) {
+            return self.poll_unbounded(fut, cx);
         }
         if is_first_poll && end <= self.attempt_began {
             return Poll::Ready(Err(Failure::TimedOut));
@@ -302,14 +357,29 @@ where
         Poll::Ready(Err(Failure::TimedOut))
     }
 
-    /// When the present attempt is dropped. Without a timeout nobody reads the clock for it.
-    fn end_of_attempt(&mut self) -> Timestamp {
-        if self.attempt_nanos == u64::MAX && self.deadline == Timestamp::NEVER {
-            return Timestamp::NEVER;
+    /// Nothing cuts it off, or what is around it does so sooner.
+    #[inline]
+    fn poll_unbounded<F, T>(
+        &mut self,
+        fut: Pin<&mut F>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, Failure<E>>>
+    where
+        F: Future<Output = Result<T, E>>,
+    {
+        match fut.poll(cx) {
+            Poll::Ready(answer) => Poll::Ready(answer.map_err(Failure::Error)),
+            Poll::Pending => {
+                if self.attempt_began == Timestamp::NEVER {
+                    self.note_beginning(Timestamp::now());
+                }
+                Poll::Pending
+            }
         }
-        if self.attempt_began == Timestamp::NEVER {
-            self.note_beginning(Timestamp::now());
-        }
+    }
+
+    /// When the present attempt is dropped.
+    fn end_of_attempt(&self) -> Timestamp {
         let limit = match self.attempt_nanos {
             u64::MAX => Timestamp::NEVER,
             nanos => self.attempt_began.after(Duration::from_nanos(nanos)),
@@ -346,13 +416,13 @@ where
             Failure::Error(error) => (self.classify.classify(error, &attempt), Cost::Error),
             Failure::TimedOut => (Verdict::Retry, Cost::Timeout),
         };
-        let slow = self.slow.as_mut().expect("made above").as_mut().project();
+        let slow = self.slow.0.as_mut().expect("made above").as_mut().project();
         let next = slow
             .course
             .after(policy, verdict, ran, now, deadline)
             .and_then(|delay| match budget {
                 Some(budget) => {
-                    let withdrawal = budget.withdraw(cost, now).ok_or(Reason::Budget)?;
+                    let withdrawal = budget.withdraw(cost, || now).ok_or(Reason::Budget)?;
                     *slow.withdrawal = Some(withdrawal);
                     Ok(delay)
                 }
@@ -369,7 +439,7 @@ where
             attempt,
             next,
         });
-        let slow = self.slow.as_mut().expect("made above").as_mut().project();
+        let slow = self.slow.0.as_mut().expect("made above").as_mut().project();
         *slow.last = Some(failure);
         match decided {
             Ok(at) => {
@@ -418,23 +488,20 @@ where
     }
 
     /// An attempt begins: the first is a deposit, and each other was paid for.
+    #[inline]
     fn spend(&mut self) {
         count!(ATTEMPTS);
         if let (Some(budget), Timestamp::NEVER) = (self.budget, self.began) {
             budget.deposit();
         }
-        let paid = self
-            .slow
-            .as_mut()
-            .and_then(|slow| slow.as_mut().project().withdrawal.take());
-        if let Some(withdrawal) = paid {
-            withdrawal.spend();
+        if let Some(slow) = &mut self.slow.0 {
+            slow.as_mut().spend();
         }
     }
 
     fn slow(&mut self) -> Pin<&mut Slow<'p, E>> {
         let policy = self.policy;
-        let slow = self.slow.get_or_insert_with(|| {
+        let slow = self.slow.0.get_or_insert_with(|| {
             Box::pin(Slow {
                 timer: Timer::new(),
                 course: Course::new(policy.seed),
@@ -473,7 +540,7 @@ fn tell(attempt: &Attempt, next: Next) {
 
 impl<E, B, W, N> fmt::Debug for Run<'_, E, B, W, N> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let attempts = self.slow.as_ref().map_or(0, |slow| slow.attempts);
+        let attempts = self.slow.0.as_ref().map_or(0, |slow| slow.attempts);
         f.debug_struct("Run")
             .field("failed_attempts", &attempts)
             .finish_non_exhaustive()
@@ -517,6 +584,7 @@ where
 {
     type Output = Result<T, Failure<E>>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
         let fut = this.fut.as_mut().as_pin_mut();

@@ -499,7 +499,7 @@ proptest! {
             let mut now = 0;
             let mut held: VecDeque<(Permit<'_>, Ticket)> = VecDeque::new();
             for step in steps {
-                let mut end = |(permit, ticket): (Permit<'_>, Ticket), failed, model: &mut Model| {
+                let end = |(permit, ticket): (Permit<'_>, Ticket), failed, model: &mut Model| {
                     match failed {
                         None => drop(permit),
                         Some(true) => permit.failure(),

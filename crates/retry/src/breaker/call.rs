@@ -1,7 +1,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -83,32 +83,31 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if let Gate::Before(breaker) = this.gate {
-            match breaker.try_acquire() {
-                Ok(permit) => *this.gate = Gate::Inside(permit),
+        // A permit stays here, and not in the future, if the answer is ready.
+        let permit = match std::mem::replace(this.gate, Gate::Done) {
+            Gate::Inside(permit) => permit,
+            Gate::Before(breaker) => match breaker.try_acquire() {
+                Ok(permit) => permit,
                 Err(open) => {
-                    *this.gate = Gate::Done;
                     this.fut.set(None);
                     return Poll::Ready(Err(CallError::Open(open)));
                 }
-            }
-        }
+            },
+            Gate::Done => panic!("`BreakerCall` polled after it was done"),
+        };
         let fut = this.fut.as_mut().as_pin_mut();
-        let answer = ready!(
-            fut.expect("`BreakerCall` polled after it was done")
-                .poll(cx)
-        );
+        let Poll::Ready(answer) = fut.expect("it is not done").poll(cx) else {
+            *this.gate = Gate::Inside(permit);
+            return Poll::Pending;
+        };
         this.fut.set(None);
-        let gate = std::mem::replace(this.gate, Gate::Done);
         let failed = match (&answer, this.is_failure.take()) {
             (Err(error), Some(is_failure)) => is_failure(error),
             _ => false,
         };
-        if let Gate::Inside(permit) = gate {
-            match failed {
-                true => permit.failure(),
-                false => permit.success(),
-            }
+        match failed {
+            true => permit.failure(),
+            false => permit.success(),
         }
         Poll::Ready(answer.map_err(CallError::Failed))
     }

@@ -6,6 +6,7 @@ mod probes;
 mod window;
 
 use std::fmt;
+use std::num::NonZeroU64;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
@@ -158,6 +159,7 @@ impl Breaker {
     /// # Errors
     ///
     /// [`Open`] while calls are refused.
+    #[inline]
     pub fn try_acquire(&self) -> Result<Permit<'_>, Open> {
         let word = self.word();
         match word.mode() {
@@ -167,10 +169,9 @@ impl Breaker {
                 probe: None,
                 // Nobody asks for the time unless slowness counts.
                 began: match self.rules.slow_call {
-                    Duration::MAX => None,
-                    _ => Some(Timestamp::now()),
+                    Duration::MAX => Timestamp::NEVER,
+                    _ => Timestamp::now(),
                 },
-                told: false,
             }),
             _ => self.probe(),
         }
@@ -200,8 +201,7 @@ impl Breaker {
                 breaker: self,
                 word,
                 probe: Some(number),
-                began: Some(now),
-                told: false,
+                began: now,
             }),
             Err(retry_in) => {
                 drop(probes);
@@ -239,7 +239,7 @@ impl Breaker {
     }
 
     /// A probe ended, if anything was learnt from it.
-    fn end_probe(&self, word: Word, number: u64, failed: Option<bool>) {
+    fn end_probe(&self, word: Word, number: NonZeroU64, failed: Option<bool>) {
         let mut probes = self.probes.lock();
         if self.word() != word {
             return;
@@ -336,9 +336,10 @@ pub struct BreakerSnapshot {
 pub struct Permit<'b> {
     breaker: &'b Breaker,
     word: Word,
-    probe: Option<u64>,
-    began: Option<Timestamp>,
-    told: bool,
+    /// Until it is told.
+    probe: Option<NonZeroU64>,
+    /// `NEVER` where slowness does not count.
+    began: Timestamp,
 }
 
 impl Permit<'_> {
@@ -360,15 +361,10 @@ impl Permit<'_> {
         self.probe.is_some()
     }
 
-    #[inline]
     fn tell(mut self, failed: bool) {
-        self.told = true;
         let limit = self.breaker.rules.slow_call;
-        let slow = match self.began {
-            Some(began) if limit < Duration::MAX => Timestamp::now().since(began) > limit,
-            _ => false,
-        };
-        match self.probe {
+        let slow = limit < Duration::MAX && Timestamp::now().since(self.began) > limit;
+        match self.probe.take() {
             None => self.breaker.record(self.word, Outcome { failed, slow }),
             Some(number) => self
                 .breaker
@@ -378,8 +374,9 @@ impl Permit<'_> {
 }
 
 impl Drop for Permit<'_> {
+    #[inline]
     fn drop(&mut self) {
-        if let (Some(number), false) = (self.probe, self.told) {
+        if let Some(number) = self.probe {
             self.breaker.end_probe(self.word, number, None);
         }
     }

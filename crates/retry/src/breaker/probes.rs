@@ -1,5 +1,6 @@
 //! The half-open state: who may try whether the other side is back. Without a clock.
 
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use shibuya_cancel::raw::Timestamp;
@@ -8,8 +9,8 @@ use shibuya_cancel::raw::Timestamp;
 #[derive(Debug)]
 pub(super) struct Probes {
     /// Those under way, and until when each is waited for.
-    leases: Vec<(u64, Timestamp)>,
-    next: u64,
+    leases: Vec<(NonZeroU64, Timestamp)>,
+    next: NonZeroU64,
     succeeded: u32,
 }
 
@@ -27,7 +28,7 @@ impl Probes {
     pub(super) const fn new() -> Self {
         Self {
             leases: Vec::new(),
-            next: 0,
+            next: NonZeroU64::MIN,
             succeeded: 0,
         }
     }
@@ -45,7 +46,7 @@ impl Probes {
         most: u32,
         lease: Duration,
         now: Timestamp,
-    ) -> Result<u64, Duration> {
+    ) -> Result<NonZeroU64, Duration> {
         self.leases.retain(|(_, until)| *until > now);
         let taken = self.leases.len() + self.succeeded as usize;
         if taken >= most as usize {
@@ -53,13 +54,13 @@ impl Probes {
             return Err(first.unwrap_or(Duration::ZERO));
         }
         let number = self.next;
-        self.next += 1;
+        self.next = number.saturating_add(1);
         self.leases.push((number, now.after(lease)));
         Ok(number)
     }
 
     /// A probe ended, well, badly, or without telling anything. One that is no longer waited for has no vote.
-    pub(super) fn end(&mut self, number: u64, failed: Option<bool>, needed: u32) -> Finding {
+    pub(super) fn end(&mut self, number: NonZeroU64, failed: Option<bool>, needed: u32) -> Finding {
         let place = self.leases.iter().position(|(lease, _)| *lease == number);
         let Some(place) = place else {
             return Finding::Nothing;

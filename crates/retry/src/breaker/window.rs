@@ -80,7 +80,12 @@ impl CountWindow {
         let new =
             CALL | if outcome.failed { FAILED } else { 0 } | if outcome.slow { SLOW } else { 0 };
         let place = self.next.fetch_add(1, Relaxed) % self.slots.len();
-        let old = self.slots[place].swap(new, Relaxed);
+        let slot = &self.slots[place];
+        if slot.load(Relaxed) == new {
+            // It would push out its like: among successes, one locked instruction is enough.
+            return;
+        }
+        let old = slot.swap(new, Relaxed);
         for (bit, sum) in [
             (CALL, &self.calls),
             (FAILED, &self.failed),
