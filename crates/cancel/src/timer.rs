@@ -1,8 +1,9 @@
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
+use tokio::task::coop;
 use tokio::time::{Sleep, sleep_until};
 
 use crate::clock::Timestamp;
@@ -34,8 +35,12 @@ impl Timer {
             sleep.set(Some(sleep_until(at)));
         }
         let sleep = sleep.as_mut().as_pin_mut().expect("armed above");
-        // Tokio sleeps to the millisecond and rounds up, so its word counts, not the clock's.
-        sleep.poll(cx)
+        // Tokio sleeps to the millisecond and rounds up, so its word counts, not the clock's. It asks for
+        // budget first: what has used up all of it must not be able to outlive its timer by that.
+        match coop::has_budget_remaining() {
+            true => sleep.poll(cx),
+            false => pin!(coop::unconstrained(sleep)).poll(cx),
+        }
     }
 
     /// Stops waiting for the old time; the next poll arms the timer anew.

@@ -469,3 +469,15 @@ fn nothing_is_left_on_a_thread_between_polls() {
         polled = moved.join().unwrap();
     }
 }
+
+#[tokio::test]
+async fn what_never_waits_is_ended_all_the_same() {
+    // It uses up all of its turn each time, and leaves the timer none of it.
+    let busy = async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+    };
+    let ended: Result<(), _> = timeout(Duration::from_millis(5), busy).await;
+    assert!(ended.is_err());
+}
