@@ -50,17 +50,17 @@ impl Course {
             return Err(Reason::Exhausted);
         }
         let random = &mut self.random;
-        let delay = match verdict {
+        let hint = match verdict {
             Verdict::RetryAfter(hint) if hint > policy.max_retry_after => {
                 return Err(Reason::RetryAfter);
             }
             Verdict::RetryAfter(hint) => after_hint(hint, random),
-            _ => {
-                let delay = policy.backoff.delay(self.retries, self.last_delay, random);
-                self.last_delay = delay;
-                policy.jitter.apply(delay, random)
-            }
+            _ => Duration::ZERO,
         };
+        let delay = policy.backoff.delay(self.retries, self.last_delay, random);
+        self.last_delay = delay;
+        // Who says "at once", or names a time that is over, does not ask for all to come at once.
+        let delay = policy.jitter.apply(delay, random).max(hint);
         if deadline != Timestamp::NEVER && now.after(delay) >= deadline {
             return Err(Reason::Deadline);
         }

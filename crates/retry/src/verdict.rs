@@ -7,7 +7,7 @@ pub enum Verdict {
     /// Try again, after the policy's delay.
     Retry,
     /// Try again, and not before this time is over: the other side said so. Up to a tenth is added by
-    /// chance.
+    /// chance, and where the policy's delay is longer, that counts.
     RetryAfter(Duration),
     /// Don't: it would fail again.
     Abort,

@@ -67,6 +67,24 @@ async fn it_opens_at_its_rate_and_not_before_there_are_enough_calls() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rate_is_reached_by_exactly_that_part() {
+    // 0.55 times 100 is a little more than 55 in binary fractions.
+    for percent in [7, 14, 28, 55, 56, 57] {
+        let rate = f64::from(percent) / 100.0;
+        let builder = Breaker::builder().window_calls(100).min_calls(100);
+        let breaker = builder.failure_rate(rate).build();
+        succeed(&breaker, 100 - percent as usize);
+        fail(&breaker, percent as usize - 1);
+        succeed(&breaker, 1);
+        assert_eq!(breaker.state(), BreakerState::Closed);
+        let breaker = builder.failure_rate(rate).build();
+        succeed(&breaker, 100 - percent as usize);
+        fail(&breaker, percent as usize);
+        assert_eq!(breaker.state(), BreakerState::Open, "{percent} %");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_was_long_ago_slides_out_of_the_window() {
     // In tower-resilience 0.14 a hundred thousand successes have to be outvoted.
     let breaker = Breaker::builder().window_calls(10).min_calls(5).build();

@@ -208,3 +208,41 @@ async fn a_fallback_swallows_no_cancellation() {
     });
     assert!(run.await.is_err());
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_that_begins_after_a_failure_has_all_of_its_time() {
+    let (begin, at) = (Instant::now(), RefCell::new(Vec::new()));
+    let answer = hedge(Delay::Fixed(100 * MS), || {
+        at.borrow_mut().push(begin.elapsed().as_millis() as u64);
+        let number = at.borrow().len();
+        async move {
+            match number {
+                1 => sleep(90 * MS).await,
+                2 => pending().await,
+                _ => return Ok(number),
+            }
+            Err("down")
+        }
+    });
+    assert_eq!(answer.max_hedges(2).await, Ok(3));
+    assert_eq!(at.into_inner(), [0, 90, 190]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_to_go_by_a_failure_makes_room_nevertheless() {
+    for waits in [false, true] {
+        let latencies = Latencies::new();
+        let mut number = 0;
+        let answer = hedge(Delay::quantile(&latencies, 0.9), || {
+            number += 1;
+            let number = number;
+            async move {
+                if waits {
+                    sleep(1000 * MS).await;
+                }
+                if number == 1 { Err("down") } else { Ok(number) }
+            }
+        });
+        assert_eq!(answer.await, Ok(2));
+    }
+}

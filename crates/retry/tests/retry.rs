@@ -100,6 +100,7 @@ async fn what_is_not_retryable_ends_it_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hint_is_the_least_and_comes_with_little_more() {
+    let policy = Policy::constant(MS).jitter(Jitter::None);
     for hint in [Duration::ZERO, 3 * MS, 2 * SEC, 60 * SEC] {
         let begin = Instant::now();
         let mut first = true;
@@ -110,7 +111,7 @@ async fn a_hint_is_the_least_and_comes_with_little_more() {
                 Ok(())
             })
         })
-        .retry(&EXACT)
+        .retry(&policy)
         .classify(|_, _| Verdict::RetryAfter(hint))
         .await
         .unwrap();
@@ -400,4 +401,30 @@ async fn polled_after_its_end_it_says_so() {
     let mut retry = std::pin::pin!((|| ready(Ok::<_, ()>(()))).retry(&EXACT));
     retry.as_mut().await.unwrap();
     let _ = retry.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hint_of_no_time_does_not_bring_all_back_at_once() {
+    // As of a server whose clock is behind: its date is over when it is read.
+    let begin = Instant::now();
+    let policy = EXACT.max_retries(2);
+    let failed = (|| ready(Err::<(), _>("busy")))
+        .retry(&policy)
+        .classify(|_, _| Verdict::RetryAfter(Duration::ZERO));
+    failed.await.unwrap_err();
+    assert_eq!(begin.elapsed(), 300 * MS);
+}
+
+#[tokio::test]
+async fn an_attempt_that_never_waits_is_timed_out_all_the_same() {
+    let policy = Policy::immediate().max_retries(1);
+    let busy = || async {
+        loop {
+            tokio::task::consume_budget().await;
+        }
+        #[allow(unreachable_code)]
+        Ok::<(), ()>(())
+    };
+    let failed = busy.retry(&policy).attempt_timeout(5 * MS).await;
+    assert!(failed.unwrap_err().last().is_timeout());
 }

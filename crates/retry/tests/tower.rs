@@ -220,6 +220,25 @@ async fn a_place_under_a_limit_is_free_while_a_call_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn so_is_its_place_in_line_for_one() {
+    let script = Script::new([Give(503), Give(200), Give(201)]);
+    let limited = ConcurrencyLimitLayer::new(1).layer(script.clone());
+    let layer = RetryLayer::new(&EXACT, copy)
+        .classify(by_code)
+        .attempt_timeout(50 * MS);
+    let first = tokio::spawn(layer.layer(limited.clone()).oneshot(1));
+    sleep(50 * MS).await;
+    let mut other = limited.clone();
+    other.ready().await.unwrap();
+    // The second attempt stands in line from 100 to 150, and the next one comes at 350.
+    sleep(130 * MS).await;
+    drop(other);
+    sleep(20 * MS).await;
+    assert_eq!(timeout(MS, limited.oneshot(2)).await.unwrap(), Ok(200));
+    assert_eq!(first.await.unwrap(), Ok(201));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_attempt_is_dropped_before_the_wait() {
     let script = Script::new([Hang, Give(503), Give(200)]);
     let layer = RetryLayer::new(&EXACT, copy)

@@ -90,8 +90,8 @@ impl Rules {
         let calls = f64::from(tally.calls);
         let is_slow = self.slow_call < Duration::MAX;
         tally.calls >= self.min_calls
-            && (f64::from(tally.failed) >= self.failure_rate * calls
-                || is_slow && f64::from(tally.slow) >= self.slow_rate * calls)
+            && (f64::from(tally.failed) / calls >= self.failure_rate
+                || is_slow && f64::from(tally.slow) / calls >= self.slow_rate)
     }
 }
 

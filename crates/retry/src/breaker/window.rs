@@ -101,10 +101,12 @@ impl CountWindow {
     }
 
     fn tally(&self) -> Tally {
+        // What pushes an outcome out may be counted before that outcome is.
+        let sum = |sum: &AtomicU32| (sum.load(Relaxed) as i32).max(0) as u32;
         Tally {
-            calls: self.calls.load(Relaxed),
-            failed: self.failed.load(Relaxed),
-            slow: self.slow.load(Relaxed),
+            calls: sum(&self.calls),
+            failed: sum(&self.failed),
+            slow: sum(&self.slow),
         }
     }
 

@@ -48,7 +48,8 @@ impl Latencies {
 
     /// A call took so long.
     pub fn record(&self, took: Duration) {
-        let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        // Rounded up: nothing takes no time.
+        let micros = u64::try_from(took.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX);
         self.buckets[bucket(micros)].fetch_add(1, Relaxed);
         // Who makes it full halves; what others record meanwhile is kept or halved, but never lost.
         if self.recent.fetch_add(1, Relaxed) + 1 == FADE {

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::raw::{Timer, Timestamp};
+use tokio::task::coop::poll_proceed;
 
 pub use self::latencies::Latencies;
 use crate::budget::{Budget, Cost};
@@ -18,8 +19,8 @@ use crate::count::count;
 /// Calls `make` again when an attempt takes long, and gives the first success; the others are dropped then.
 ///
 /// It cuts off the slow tail of a service of many machines, where one is slow at times and another is not. The
-/// operation must not mind being done twice. One that fails makes room for the next at once, so in the end each
-/// of them has failed, or one has succeeded.
+/// operation must not mind being done twice. When all that run have failed, the next
+/// begins at once, so in the end each of them has failed, or one has succeeded.
 ///
 /// Dropping it drops all that run.
 ///
@@ -88,8 +89,8 @@ pub enum Delay<'l> {
     /// Longer than most of the last calls took.
     #[non_exhaustive]
     Quantile {
-        /// How long they took. So is what this one takes: of an attempt that is dropped, how long it had taken
-        /// by then.
+        /// How long they took. When this one succeeds it is recorded, too: how long the attempt took that did, and
+        /// how long the others had taken by then.
         latencies: &'l Latencies,
         /// Which part of them, from 0 to 1, must have been faster.
         part: f64,
@@ -206,7 +207,8 @@ impl<'b, M, F, E> Hedge<'b, M, F, E> {
         self
     }
 
-    /// Takes each attempt but the first from a budget that many calls share.
+    /// Takes each attempt but the first from a budget that many calls share. Within a retry give it to one of
+    /// the two: each of them pays in.
     pub fn budget(mut self, budget: &'b Budget) -> Self {
         self.budget = Some(budget);
         self
@@ -292,10 +294,8 @@ where
     fn poll_long(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if this.wait.is_none() {
-            let Some(delay) = this.delay.get() else {
-                *this.left = 0;
-                return Poll::Pending;
-            };
+            // With nothing to go by nothing is long.
+            let delay = this.delay.get().unwrap_or(Duration::MAX);
             *this.wait = Some(Box::pin(Wait {
                 timer: Timer::new(),
                 delay,
@@ -359,6 +359,11 @@ where
                 let this = self.project();
                 *this.stage = Stage::Done;
                 return Poll::Ready(Err(this.error.take().expect("each left its error")));
+            }
+            if all_failed {
+                // The one that begins now has all of its time.
+                *self.as_mut().project().wait = None;
+                ready!(poll_proceed(cx)).made_progress();
             }
         }
     }

@@ -1,3 +1,7 @@
+use std::hash::{BuildHasher, RandomState};
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
 use ::http::header::{Entry, HeaderName, HeaderValue};
 use ::http::{HeaderMap, Method};
 
@@ -29,11 +33,16 @@ pub fn may_replay(method: &Method, headers: &HeaderMap) -> bool {
             .is_some_and(|key| !key.is_empty())
 }
 
-/// A new key: 128 random bits in hexadecimal.
+/// A new key: 32 hexadecimal digits.
 ///
-/// It tells calls apart and is no secret: the generator is a fast one, not one for cryptography.
+/// It tells calls apart, on all machines: its randomness is what the operating system seeds the standard
+/// library's hash maps with. It is no secret.
 pub fn idempotency_key() -> HeaderValue {
-    let key = format!("{:032x}", fastrand::u128(..));
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    static SEED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    let number = NEXT.fetch_add(1, Relaxed);
+    let [high, low] = [0, 1].map(|half| SEED.hash_one((number, half)));
+    let key = format!("{high:016x}{low:016x}");
     HeaderValue::try_from(key).expect("hexadecimal digits are visible ASCII")
 }
 

@@ -57,7 +57,7 @@ pin_project! {
 
 impl<'p, S, Req, J, K, B> Attempts<'p, S, Req, J, K, B>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     J: Judge<Req, S::Response, S::Error>,
     K: Fn(&Req) -> Option<Req>,
     B: Backoff,
@@ -103,6 +103,8 @@ where
                     };
                     let mut this = self.as_mut().project();
                     this.stage.set(Stage::Wait);
+                    // What it set aside for the call, such as a place under a limit, is free meanwhile.
+                    *this.service = this.service.clone();
                     this.run.judge(failure)
                 }
                 StageProj::Wait => {

@@ -235,7 +235,7 @@ pin_project! {
 
 impl<S, Req, J, K, B> Future for RetryFuture<'_, S, Req, J, K, B>
 where
-    S: Service<Req>,
+    S: Service<Req> + Clone,
     J: Judge<Req, S::Response, S::Error>,
     K: Fn(&Req) -> Option<Req>,
     B: Backoff,
