@@ -143,6 +143,7 @@ impl Budget {
 
     const_fn! {
         /// How many retries it holds when it is full, as it is in the beginning: what may come in a burst.
+        /// With 0 it holds nothing, whatever is paid in, and grants the free ones alone.
         pub fn burst(mut self, retries: u32) -> Self {
             self.rules.burst = retries as u64 * RETRY;
             self.balance = AtomicU64::new(self.rules.burst);

@@ -170,7 +170,7 @@ impl<'p, E, B, W, N> Run<'p, E, B, W, N> {
 
     /// Tries again only after an error for which `retryable` says so.
     pub fn when<F: FnMut(&E) -> bool>(self, retryable: F) -> Run<'p, E, B, When<F>, N> {
-        self.with(When(retryable))
+        self.with(|_, notify| (When(retryable), notify))
     }
 
     /// Does after each error what `classify` says.
@@ -178,10 +178,17 @@ impl<'p, E, B, W, N> Run<'p, E, B, W, N> {
     where
         F: FnMut(&E, &Attempt) -> Verdict,
     {
-        self.with(By(classify))
+        self.with(|_, notify| (By(classify), notify))
     }
 
-    fn with<V>(self, classify: V) -> Run<'p, E, B, V, N> {
+    /// Calls `notify` after each failure, before the wait.
+    pub fn notify<M: FnMut(Event<'_, E>)>(self, notify: M) -> Run<'p, E, B, W, M> {
+        self.with(|classify, _| (classify, notify))
+    }
+
+    /// The same with another judge or listener, which are part of its type.
+    fn with<V, M>(self, change: impl FnOnce(W, N) -> (V, M)) -> Run<'p, E, B, V, M> {
+        let (classify, notify) = change(self.classify, self.notify);
         Run {
             policy: self.policy,
             budget: self.budget,
@@ -191,21 +198,6 @@ impl<'p, E, B, W, N> Run<'p, E, B, W, N> {
             attempt_began: self.attempt_began,
             slow: self.slow,
             classify,
-            notify: self.notify,
-        }
-    }
-
-    /// Calls `notify` after each failure, before the wait.
-    pub fn notify<M: FnMut(Event<'_, E>)>(self, notify: M) -> Run<'p, E, B, W, M> {
-        Run {
-            policy: self.policy,
-            budget: self.budget,
-            deadline: self.deadline,
-            attempt_nanos: self.attempt_nanos,
-            began: self.began,
-            attempt_began: self.attempt_began,
-            slow: self.slow,
-            classify: self.classify,
             notify,
         }
     }

@@ -67,7 +67,7 @@ impl BreakerBuilder {
     }
 
     /// Opens, too, when at least this part of the calls, above 0 and up to 1, has taken longer than `limit`,
-    /// well or not.
+    /// well or not. A probe that takes longer has failed.
     pub fn slow_calls(mut self, limit: Duration, rate: f64) -> Self {
         self.slow_call = limit;
         self.slow_rate = rate;
@@ -87,7 +87,8 @@ impl BreakerBuilder {
         self
     }
 
-    /// How long a probe is waited for before another may take its place; 30 seconds if nothing else is said.
+    /// How long a probe is waited for before another may take its place; 30 seconds if nothing else is said. What
+    /// it tells later is no vote, so give it more time than a call may take.
     pub fn probe_lease(mut self, time: Duration) -> Self {
         self.probe_lease = time;
         self

@@ -119,7 +119,8 @@ impl<'l> Delay<'l> {
         }
     }
 
-    /// Goes by as few calls as this; see [`quantile`](Self::quantile).
+    /// Goes by as few calls as this; see [`quantile`](Self::quantile). More than 2000 may never be there, as
+    /// [`Latencies`] forgets.
     pub fn min_samples(mut self, samples: u64) -> Self {
         if let Self::Quantile { min_samples, .. } = &mut self {
             *min_samples = samples;
