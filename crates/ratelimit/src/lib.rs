@@ -1,0 +1,9 @@
+#![doc = include_str!("../README.md")]
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod error;
+mod quota;
+
+pub use error::{Denied, InvalidQuota, Outage};
+pub use quota::Quota;
