@@ -276,6 +276,7 @@ impl<S: Serve> Core<S> {
         let waiters = self.waiters.as_deref_mut().expect(OCCUPIED);
         let waiter = waiters.get_mut(ticket);
         if let Status::Waiting(_) = waiter.status {
+            self.state.delist(&mut waiter.request);
             let lane = S::lane(&waiter.request);
             waiters.unlink(lane, ticket);
         }

@@ -1,6 +1,6 @@
 /// What the waiters of a [`WaitList`](crate::WaitList) wait for: the owner's state, kept under the list's own lock.
 ///
-/// Both methods run under that lock. Keep them short, and don't touch the list from inside them: that deadlocks.
+/// All methods run under that lock. Keep them short, and don't touch the list from inside them: that deadlocks.
 /// The list itself runs no foreign code there but a waker's `clone`: wakers are called and dropped, and requests dropped,
 /// after unlocking.
 pub trait Serve {
@@ -47,4 +47,13 @@ pub trait Serve {
 
     /// Takes back what was handed to a waiter that was dropped before it looked. The next waiters are served right after.
     fn take_back(&mut self, grant: Self::Grant);
+
+    /// Called when a newcomer could not be served and is about to stand in line, behind `waiting` others of its lane. What it
+    /// returns settles the newcomer at once: a line that is full, or a turn that would come too late, need not be waited for.
+    fn enlist(&mut self, _request: &mut Self::Request, _waiting: usize) -> Option<Self::Grant> {
+        None
+    }
+
+    /// Called when a waiter leaves the line before it was settled. Those behind it are asked for right after.
+    fn delist(&mut self, _request: &mut Self::Request) {}
 }

@@ -121,6 +121,12 @@ impl<L: Deref<Target: List>> Wait<L> {
                 Poll::Ready(Err(Closed(self.stage.take_request())))
             }
             Admission::Busy => {
+                let waiting = core.waiting_in(<L::Target as List>::State::lane(request));
+                if let Some(grant) = core.state.enlist(request, waiting) {
+                    let grant = list.admitted(core, grant);
+                    self.stage = Stage::Done;
+                    return Poll::Ready(Ok(grant));
+                }
                 let waker = waker.clone();
                 let ticket = core.enqueue(self.stage.take_request(), waker);
                 drop(core);

@@ -4,6 +4,7 @@
 mod auto_traits;
 mod cancel;
 mod close;
+mod enlist;
 mod fifo;
 mod handover;
 mod lanes;
