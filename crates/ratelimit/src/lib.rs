@@ -2,8 +2,22 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod acquire;
+mod alarm;
 mod error;
+mod gcra;
+mod limiter;
+mod line;
+mod meter;
+mod queue;
 mod quota;
+mod reservation;
+mod snapshot;
+mod stamp;
 
+pub use acquire::{Acquire, AcquireOwned, AcquireWithin};
 pub use error::{Denied, InvalidQuota, Outage};
+pub use limiter::RateLimiter;
 pub use quota::Quota;
+pub use reservation::Reservation;
+pub use snapshot::RateSnapshot;

@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use crate::InvalidQuota;
+use crate::stamp::Units;
 
 /// How much may pass: one each interval in the long run, and a burst at once.
 ///
@@ -20,14 +21,19 @@ use crate::InvalidQuota;
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Quota {
-    /// In [`UNITS_PER_NANO`] of a nanosecond, rounded up.
+    /// The interval in [units](UNITS_PER_NANO), rounded up, with `fraction` bits behind the point: a limit of bytes has intervals far below
+    /// a nanosecond.
     interval: u64,
-    burst: u32,
+    fraction: u8,
     debt: bool,
+    burst: u32,
 }
 
-/// Time is counted in parts of a nanosecond, so that 700,000,001 a second are not taken for 1,000,000,000.
+/// Points in time are counted in parts of a nanosecond, so that what is added up is not rounded by much.
 pub(crate) const UNITS_PER_NANO: u32 = 64;
+
+/// More bits would say nothing that a clock could tell.
+const FRACTION_MAX: u8 = 40;
 
 impl Quota {
     /// `n` each second, one at a time.
@@ -93,14 +99,21 @@ impl Quota {
         if units < n as u128 {
             return Err(InvalidQuota::TooFast);
         }
-        let interval = units.div_ceil(n as u128);
-        if interval > u64::MAX as u128 {
+        if units.div_ceil(n as u128) > u64::MAX as u128 {
             return Err(InvalidQuota::TooSlow);
         }
+        // As many bits as fit.
+        let mut fraction = FRACTION_MAX;
+        while units.leading_zeros() < fraction as u32
+            || (units << fraction).div_ceil(n as u128) > u64::MAX as u128
+        {
+            fraction -= 1;
+        }
         Ok(Self {
-            interval: interval as u64,
-            burst: 1,
+            interval: (units << fraction).div_ceil(n as u128) as u64,
+            fraction,
             debt: false,
+            burst: 1,
         })
     }
 
@@ -139,7 +152,7 @@ impl Quota {
 
     /// The time in which one is earned, to the nanosecond and rounded up.
     pub const fn interval(self) -> Duration {
-        Duration::from_nanos(self.interval.div_ceil(UNITS_PER_NANO as u64))
+        Duration::from_nanos(self.cost(1).div_ceil(UNITS_PER_NANO as Units) as u64)
     }
 
     /// How many may pass at once.
@@ -154,6 +167,114 @@ impl Quota {
 
     /// How many are earned each second.
     pub fn per_second_f64(self) -> f64 {
-        f64::from(UNITS_PER_NANO) * 1e9 / self.interval as f64
+        let interval = self.interval as f64 / (1_u64 << self.fraction) as f64;
+        f64::from(UNITS_PER_NANO) * 1e9 / interval
+    }
+
+    /// The same burst at another rate.
+    pub(crate) const fn with_rate_of(self, other: Self) -> Self {
+        Self {
+            interval: other.interval,
+            fraction: other.fraction,
+            ..self
+        }
+    }
+
+    /// The time in which `n` are earned, rounded up.
+    #[inline]
+    pub(crate) const fn cost(self, n: u32) -> Units {
+        let exact = self.interval as Units * n as Units;
+        (exact + (1 << self.fraction) - 1) >> self.fraction
+    }
+
+    /// The time in which a burst is earned.
+    #[inline]
+    pub(crate) const fn tolerance(self) -> Units {
+        self.cost(self.burst)
+    }
+
+    /// How many are earned in that time, and what is left over, as part of the interval.
+    pub(crate) fn earned_in(self, time: Units) -> (Units, Units) {
+        let exact = time.saturating_mul(1 << self.fraction);
+        let interval = Units::from(self.interval);
+        (exact / interval, exact % interval)
+    }
+
+    /// The time that a part of another quota's interval is of this one's, rounded up.
+    pub(crate) fn as_part(self, part: Units, other: Self) -> Units {
+        let exact = (part * Units::from(self.interval)).div_ceil(Units::from(other.interval));
+        (exact + (1 << self.fraction) - 1) >> self.fraction
+    }
+
+    /// As two words, for who keeps it in atomics.
+    #[inline]
+    pub(crate) const fn to_words(self) -> [u64; 2] {
+        let rest = self.burst as u64 | (self.debt as u64) << 32 | (self.fraction as u64) << 40;
+        [self.interval, rest]
+    }
+
+    #[inline]
+    pub(crate) const fn from_words([interval, rest]: [u64; 2]) -> Self {
+        Self {
+            interval,
+            fraction: (rest >> 40) as u8,
+            debt: rest >> 32 & 1 != 0,
+            burst: rest as u32,
+        }
+    }
+}
+
+#[cfg(all(test, not(shibuya_loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn any_rate_per_second_is_exact_to_a_millionth() {
+        for n in [
+            1,
+            3,
+            7,
+            999_983,
+            700_000_001,
+            1_250_000_000,
+            3_300_000_001,
+            u32::MAX,
+        ] {
+            let error = Quota::per_second(n).per_second_f64() / f64::from(n) - 1.0;
+            assert!(error.abs() < 1e-6 && error <= 1e-15, "{n}: {error}");
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        use InvalidQuota::*;
+        assert_eq!(Quota::try_per(0, SECOND), Err(ZeroRate));
+        assert_eq!(Quota::try_per(1, Duration::ZERO), Err(ZeroPeriod));
+        assert_eq!(Quota::try_per(1, Duration::MAX), Err(TooSlow));
+        assert_eq!(Quota::try_per(65, Duration::from_nanos(1)), Err(TooFast));
+        assert!(Quota::try_per(u32::MAX, 9 * 365 * 86_400 * SECOND).is_ok());
+        assert!(Quota::try_per(1, 9 * 365 * 86_400 * SECOND).is_ok());
+        assert!(Quota::try_per(64, Duration::from_nanos(1)).is_ok());
+        assert_eq!(Quota::per_second(1).try_burst(0), Err(ZeroBurst));
+    }
+
+    proptest! {
+        #[test]
+        fn as_words_and_back(n in 1_u32.., millis in 1_u64..1 << 37, burst in 1_u32.., debt: bool) {
+            let quota = Quota::per(n, Duration::from_millis(millis)).burst(burst);
+            let quota = if debt { quota.debt() } else { quota };
+            prop_assert_eq!(Quota::from_words(quota.to_words()), quota);
+        }
+
+        #[test]
+        fn what_is_earned_in_the_time_of_n_is_n(n in 1_u32.., millis in 1_u64..1 << 37, m in 1_u32..) {
+            let quota = Quota::per(n, Duration::from_millis(millis));
+            prop_assert_eq!(quota.earned_in(quota.cost(m)).0, Units::from(m));
+            prop_assert_eq!(quota.earned_in(quota.cost(m) - 1).0, Units::from(m) - 1);
+        }
     }
 }

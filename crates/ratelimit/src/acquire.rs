@@ -1,0 +1,229 @@
+//! Waiting for one's turn.
+
+use std::fmt;
+use std::ops::Deref;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use shibuya_cancel::raw::{Timer, Timestamp, bound, covers};
+use shibuya_waitlist::Wait;
+
+use crate::Denied;
+use crate::line::{Answer, Claim};
+use crate::meter::Refusal;
+use crate::queue::{Lane, Queue};
+
+/// What all futures here have inside.
+struct Turn<P: Pointer> {
+    n: u32,
+    stage: Stage<P>,
+}
+
+trait Pointer: Deref<Target = Queue> + Clone {}
+
+impl<P: Deref<Target = Queue> + Clone> Pointer for P {}
+
+enum Stage<P: Pointer> {
+    New(P),
+    Waiting(Wait<Lane<P>>),
+    Done,
+}
+
+impl<P: Pointer> Turn<P> {
+    fn new(limit: P, n: u32) -> Self {
+        Self {
+            n,
+            stage: Stage::New(limit),
+        }
+    }
+
+    /// Who can't be served by `deadline`, or by that of the scope, is told so at once.
+    fn poll(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        match &mut self.stage {
+            Stage::New(_) => self.enter(deadline, cx),
+            Stage::Waiting(_) => self.look(deadline, cx),
+            Stage::Done => panic!("the future was polled after it completed"),
+        }
+    }
+
+    fn enter(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        let Stage::New(limit) = std::mem::replace(&mut self.stage, Stage::Done) else {
+            unreachable!("it enters once");
+        };
+        let now = Timestamp::now();
+        match limit.take_without_waiting(self.n, now) {
+            Ok(_) => return Poll::Ready(Ok(())),
+            Err(Refusal::Exceeds { burst }) => {
+                let asked = self.n;
+                return Poll::Ready(Err(Denied::ExceedsBurst { asked, burst }));
+            }
+            Err(Refusal::Until(_) | Refusal::Line) => {}
+        }
+        let claim = Claim::new(self.n, now, deadline.min(bound().at()));
+        self.stage = Stage::Waiting(Wait::new(Lane(limit), claim));
+        self.look(deadline, cx)
+    }
+
+    fn look(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        let Stage::Waiting(wait) = &mut self.stage else {
+            unreachable!("it waits");
+        };
+        let Poll::Ready(answer) = Pin::new(&mut *wait).poll(cx) else {
+            wait.list().0.watch();
+            return Poll::Pending;
+        };
+        self.stage = Stage::Done;
+        Poll::Ready(match answer {
+            Ok(Answer::Granted(_)) => Ok(()),
+            Ok(Answer::Exceeds { burst }) => Err(Denied::ExceedsBurst {
+                asked: self.n,
+                burst,
+            }),
+            Ok(Answer::Full { max_waiters }) => Err(Denied::QueueFull { max_waiters }),
+            Ok(Answer::Hopeless { due }) => Err(hopeless(due, deadline.min(bound().at()))),
+            Err(_closed) => Err(Denied::Closed),
+        })
+    }
+
+    /// Leaves the line; what was granted and never seen goes back, and who is behind moves up.
+    fn leave(&mut self) -> Option<P> {
+        let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Done) else {
+            return None;
+        };
+        let limit = wait.list().0.clone();
+        drop(wait);
+        limit.tend();
+        Some(limit)
+    }
+}
+
+fn hopeless(due: Timestamp, deadline: Timestamp) -> Denied {
+    let now = Timestamp::now();
+    Denied::Hopeless {
+        needs: due.since(now),
+        remaining: deadline.since(now),
+    }
+}
+
+impl<P: Pointer> Drop for Turn<P> {
+    fn drop(&mut self) {
+        self.leave();
+    }
+}
+
+/// Waits for its turn, from [`RateLimiter::acquire`](crate::RateLimiter::acquire).
+///
+/// Dropping it leaves the line: all behind it move up, and what was granted and never seen goes back.
+///
+/// # Panics
+///
+/// When it has to wait outside of a Tokio runtime with timers, or is polled after it completed.
+#[must_use = "futures do nothing unless polled"]
+pub struct Acquire<'a>(Turn<&'a Queue>);
+
+/// Waits for its turn, from [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned). As [`Acquire`], and `'static`.
+#[must_use = "futures do nothing unless polled"]
+pub struct AcquireOwned(Turn<Arc<Queue>>);
+
+pin_project! {
+    /// Waits for its turn, and not for longer than told, from [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
+    /// Otherwise as [`Acquire`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AcquireWithin<'a> {
+        turn: Turn<&'a Queue>,
+        max: Duration,
+        deadline: Option<Timestamp>,
+        #[pin]
+        timer: Timer,
+    }
+}
+
+impl<'a> Acquire<'a> {
+    pub(crate) fn new(limit: &'a Queue, n: u32) -> Self {
+        Self(Turn::new(limit, n))
+    }
+}
+
+impl AcquireOwned {
+    pub(crate) fn new(limit: Arc<Queue>, n: u32) -> Self {
+        Self(Turn::new(limit, n))
+    }
+}
+
+impl<'a> AcquireWithin<'a> {
+    pub(crate) fn new(limit: &'a Queue, n: u32, max: Duration) -> Self {
+        Self {
+            turn: Turn::new(limit, n),
+            max,
+            deadline: None,
+            timer: Timer::new(),
+        }
+    }
+}
+
+impl Future for Acquire<'_> {
+    type Output = Result<(), Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(Timestamp::NEVER, cx)
+    }
+}
+
+impl Future for AcquireOwned {
+    type Output = Result<(), Denied>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll(Timestamp::NEVER, cx)
+    }
+}
+
+impl Future for AcquireWithin<'_> {
+    type Output = Result<(), Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let deadline = *this
+            .deadline
+            .get_or_insert_with(|| Timestamp::now().after(*this.max));
+        if let Poll::Ready(answer) = this.turn.poll(deadline, cx) {
+            return Poll::Ready(answer);
+        }
+        // The turn was expected in time. It comes later when the limit was made slower, or somebody barged in.
+        if !covers(deadline, cx) && this.timer.poll(deadline, cx).is_ready() {
+            let limit = this.turn.leave().expect("it waits");
+            let due = limit.waiting(Timestamp::now()).2;
+            return Poll::Ready(Err(hopeless(due, deadline)));
+        }
+        Poll::Pending
+    }
+}
+
+impl fmt::Debug for Acquire<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt("Acquire", f)
+    }
+}
+
+impl fmt::Debug for AcquireOwned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt("AcquireOwned", f)
+    }
+}
+
+impl fmt::Debug for AcquireWithin<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.turn.fmt("AcquireWithin", f)
+    }
+}
+
+impl<P: Pointer> Turn<P> {
+    fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct(name)
+            .field("n", &self.n)
+            .field("waits", &matches!(self.stage, Stage::Waiting(_)))
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+//! Those who wait for a limit, in the order in which they came.
+
+use std::sync::Arc;
+
+use shibuya_cancel::raw::Timestamp;
+use shibuya_waitlist::Serve;
+
+use crate::meter::{Ask, Meter, Refusal, Taken};
+use crate::stamp::{self, Units};
+
+/// What the lock of the line protects.
+pub(crate) struct Line {
+    meter: Arc<Meter>,
+    slack: Units,
+    max_waiters: usize,
+    /// What all in line ask for together.
+    queued: u64,
+    /// When the head's turn comes, as of the last time that it was asked for.
+    due: Units,
+    pub(crate) closed: bool,
+}
+
+/// What a waiter asks for.
+pub(crate) struct Claim {
+    n: u32,
+    in_line: bool,
+    since: Timestamp,
+    /// Who can't be served by then need not wait.
+    deadline: Timestamp,
+}
+
+pub(crate) enum Answer {
+    Granted(Taken),
+    Exceeds { burst: u32 },
+    Full { max_waiters: usize },
+    Hopeless { due: Timestamp },
+}
+
+impl Claim {
+    pub(crate) fn new(n: u32, since: Timestamp, deadline: Timestamp) -> Self {
+        Self {
+            n,
+            in_line: false,
+            since,
+            deadline,
+        }
+    }
+
+    fn ask(&self, now: Timestamp, slack: Units) -> Ask {
+        Ask {
+            n: self.n,
+            now: stamp::units(now),
+            arrival: stamp::units(self.since),
+            slack,
+        }
+    }
+}
+
+impl Line {
+    pub(crate) fn new(meter: Arc<Meter>, slack: Units, max_waiters: usize) -> Self {
+        Self {
+            meter,
+            slack,
+            max_waiters,
+            queued: 0,
+            due: 0,
+            closed: false,
+        }
+    }
+
+    pub(crate) fn due(&self) -> Timestamp {
+        Timestamp::from_nanos(stamp::nanos(self.due))
+    }
+
+    pub(crate) fn meter(&self) -> &Meter {
+        &self.meter
+    }
+
+    pub(crate) fn queued(&self) -> u64 {
+        self.queued
+    }
+
+    /// When the turn of a newcomer would come.
+    pub(crate) fn due_behind_all(&self, n: u32, now: Timestamp) -> Timestamp {
+        let ask = Ask {
+            slack: self.slack,
+            ..Ask::at_once(n, stamp::units(now))
+        };
+        Timestamp::from_nanos(stamp::nanos(self.meter.due_behind(self.queued, ask)))
+    }
+
+    fn serve(&mut self, claim: &mut Claim, now: Timestamp) -> Option<Answer> {
+        let answer = match self.meter.take_barging(claim.ask(now, self.slack)) {
+            Ok(taken) => Answer::Granted(taken),
+            Err(Refusal::Exceeds { burst }) => Answer::Exceeds { burst },
+            Err(Refusal::Until(due)) => {
+                self.due = due;
+                return None;
+            }
+            Err(Refusal::Line) => unreachable!("the head of the line passes nobody"),
+        };
+        self.delist(claim);
+        Some(answer)
+    }
+}
+
+impl Serve for Line {
+    type Request = Claim;
+    type Grant = Answer;
+
+    fn try_serve(&mut self, claim: &mut Claim) -> Option<Answer> {
+        self.serve(claim, Timestamp::now())
+    }
+
+    fn take_back(&mut self, answer: Answer) {
+        if let Answer::Granted(taken) = answer {
+            self.meter.refund(taken, stamp::units(Timestamp::now()));
+        }
+    }
+
+    fn enlist(&mut self, claim: &mut Claim, waiting: usize) -> Option<Answer> {
+        if waiting >= self.max_waiters {
+            return Some(Answer::Full {
+                max_waiters: self.max_waiters,
+            });
+        }
+        let now = Timestamp::now();
+        let ask = claim.ask(now, self.slack);
+        let due = stamp::nanos(self.meter.due_behind(self.queued, ask));
+        let due = Timestamp::from_nanos(due);
+        if due > claim.deadline {
+            return Some(Answer::Hopeless { due });
+        }
+        if waiting == 0 {
+            // From here on, who gives something back looks for who waits. What was given back before is there now.
+            self.meter.set_queued();
+            if let Some(answer) = self.serve(claim, now) {
+                return Some(answer);
+            }
+        }
+        self.queued += u64::from(claim.n);
+        claim.in_line = true;
+        None
+    }
+
+    fn delist(&mut self, claim: &mut Claim) {
+        if claim.in_line {
+            claim.in_line = false;
+            self.queued -= u64::from(claim.n);
+        }
+    }
+}

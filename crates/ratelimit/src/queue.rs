@@ -1,0 +1,208 @@
+//! A limit with those who wait for it: the meter, the line, and the alarm that rings when the head's turn comes.
+
+use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::task::{Wake, Waker};
+
+use shibuya_cancel::raw::Timestamp;
+use shibuya_waitlist::{Guard, WaitList};
+use tokio::runtime::Id;
+
+use crate::alarm::Alarm;
+use crate::line::Line;
+use crate::meter::{Ask, Meter, Refusal, Taken};
+use crate::stamp::{self, Units};
+use crate::{Denied, Quota};
+
+pub(crate) struct Queue {
+    pub(crate) meter: Arc<Meter>,
+    line: WaitList<Line>,
+    alarm: Alarm,
+    this: Weak<Self>,
+    slack: Units,
+}
+
+impl Queue {
+    pub(crate) fn new(quota: Quota, tat: Units, slack: Units, max_waiters: usize) -> Arc<Self> {
+        let meter = Arc::new(Meter::new(quota, tat));
+        Arc::new_cyclic(|this| Self {
+            line: WaitList::new(Line::new(meter.clone(), slack, max_waiters)),
+            meter,
+            alarm: Alarm::new(),
+            this: this.clone(),
+            slack,
+        })
+    }
+
+    /// For who comes now and would rather not wait. Forgives what the limit was late to serve.
+    pub(crate) fn take_without_waiting(&self, n: u32, now: Timestamp) -> Result<Taken, Refusal> {
+        let ask = Ask {
+            slack: self.slack,
+            ..Ask::at_once(n, stamp::units(now))
+        };
+        self.meter.take(ask)
+    }
+
+    /// Takes fairly: not as long as somebody waits.
+    #[inline]
+    pub(crate) fn take_in_turn(
+        &self,
+        n: u32,
+        now: Timestamp,
+        take: impl Fn(&Meter) -> Result<Taken, Refusal>,
+    ) -> Result<Taken, Denied> {
+        loop {
+            match take(&self.meter) {
+                Ok(taken) => return Ok(taken),
+                Err(Refusal::Until(due)) => return Err(retry_after(due, now)),
+                Err(Refusal::Exceeds { burst }) => {
+                    return Err(Denied::ExceedsBurst { asked: n, burst });
+                }
+                Err(Refusal::Line) => self.ask_the_line(n, now)?,
+            }
+        }
+    }
+
+    /// Whether it is empty after all.
+    #[cold]
+    fn ask_the_line(&self, n: u32, now: Timestamp) -> Result<(), Denied> {
+        let mut line = self.line.lock();
+        if line.closed {
+            return Err(Denied::Closed);
+        }
+        if is_empty(&mut line) {
+            return Ok(());
+        }
+        let due = line.due_behind_all(n, now);
+        Err(Denied::RetryAfter(due.since(now)))
+    }
+
+    /// Serves all whose turn has come, and sets the alarm for the next. To be called when a turn may come earlier than it seemed.
+    pub(crate) fn tend(&self) {
+        loop {
+            // Whoever unlocks the line serves it.
+            drop(self.line.lock());
+            if !self.set_alarm() {
+                return;
+            }
+        }
+    }
+
+    /// A waiter was polled, in this runtime, and waits. The alarm must ring here.
+    #[track_caller]
+    pub(crate) fn watch(&self) {
+        self.alarm.hang_up_bell(|runtime| {
+            let limit = self.this.clone();
+            Waker::from(Arc::new(Ringer { limit, runtime }))
+        });
+        if self.set_alarm() {
+            self.tend();
+        }
+    }
+
+    /// Gives whether the time has come already.
+    fn set_alarm(&self) -> bool {
+        let mut at = self.next_due();
+        loop {
+            if self.alarm.set(at) {
+                return true;
+            }
+            // Another thread may have set it to what it knew after this one had asked.
+            let due = self.next_due();
+            if due == at {
+                return false;
+            }
+            at = due;
+        }
+    }
+
+    fn next_due(&self) -> Timestamp {
+        let mut line = self.line.lock();
+        match is_empty(&mut line) {
+            true => Timestamp::NEVER,
+            false => line.due(),
+        }
+    }
+
+    pub(crate) fn refund(&self, taken: Taken) {
+        self.meter.refund(taken, stamp::units(Timestamp::now()));
+        self.tend();
+    }
+
+    pub(crate) fn set_quota(&self, change: impl FnOnce(Quota) -> Quota) {
+        // Under the lock, so that one changes it at a time.
+        let line = self.line.lock();
+        let quota = change(self.meter.quota());
+        self.meter.set_quota(quota, stamp::units(Timestamp::now()));
+        drop(line);
+        self.tend();
+    }
+
+    pub(crate) fn close(&self) {
+        let mut line = self.line.lock();
+        line.closed = true;
+        self.meter.set_queued();
+        Guard::close(&mut line);
+        drop(line);
+        self.tend();
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.line.lock().closed
+    }
+
+    /// How many wait, what they ask for together, and when the turn of one more would come.
+    pub(crate) fn waiting(&self, now: Timestamp) -> (usize, u64, Timestamp) {
+        let line = self.line.lock();
+        let waiters = Guard::waiting(&line, 0);
+        (waiters, line.queued(), line.due_behind_all(1, now))
+    }
+}
+
+/// Whether nobody waits, of which the meter is told.
+fn is_empty(line: &mut Guard<'_, Line>) -> bool {
+    let is_empty = Guard::waiting(line, 0) == 0;
+    if is_empty && !line.closed {
+        line.meter().clear_queued();
+    }
+    is_empty
+}
+
+pub(crate) fn retry_after(due: Units, now: Timestamp) -> Denied {
+    Denied::RetryAfter(Timestamp::from_nanos(stamp::nanos(due)).since(now))
+}
+
+/// One bell of the alarm.
+struct Ringer {
+    limit: Weak<Queue>,
+    runtime: Id,
+}
+
+impl Wake for Ringer {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Some(limit) = self.limit.upgrade() else {
+            return;
+        };
+        if limit.alarm.rang(self.runtime) {
+            // A panic of somebody's waker was reported, and must not go on into what drives the timers of all.
+            let _ = catch_unwind(AssertUnwindSafe(|| limit.tend()));
+        }
+    }
+}
+
+/// A pointer to a limit, as one to its line.
+#[derive(Clone)]
+pub(crate) struct Lane<P>(pub(crate) P);
+
+impl<P: Deref<Target = Queue>> Deref for Lane<P> {
+    type Target = WaitList<Line>;
+
+    fn deref(&self) -> &WaitList<Line> {
+        &self.0.line
+    }
+}
