@@ -50,6 +50,9 @@ impl Alarm {
     /// Outside of a runtime with timers, as Tokio's timers do.
     #[track_caller]
     pub(crate) fn hang_up_bell(&self, waker: impl FnOnce(Id) -> Waker) {
+        if cfg!(shibuya_loom) {
+            return; // a model has no runtime
+        }
         let runtime = Handle::current().id();
         let mut this = self.0.lock();
         if this.bells.iter().any(|bell| bell.runtime == runtime) {
