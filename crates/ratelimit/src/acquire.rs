@@ -16,13 +16,13 @@ use crate::line::{Answer, Claim};
 use crate::meter::Refusal;
 use crate::queue::{Lane, Queue};
 
-/// What all futures here have inside.
-struct Turn<P: Pointer> {
+/// What all futures that wait for a turn have inside.
+pub(crate) struct Turn<P: Pointer> {
     n: u32,
     stage: Stage<P>,
 }
 
-trait Pointer: Deref<Target = Queue> + Clone {}
+pub(crate) trait Pointer: Deref<Target = Queue> + Clone {}
 
 impl<P: Deref<Target = Queue> + Clone> Pointer for P {}
 
@@ -33,7 +33,7 @@ enum Stage<P: Pointer> {
 }
 
 impl<P: Pointer> Turn<P> {
-    fn new(limit: P, n: u32) -> Self {
+    pub(crate) fn new(limit: P, n: u32) -> Self {
         Self {
             n,
             stage: Stage::New(limit),
@@ -47,6 +47,25 @@ impl<P: Pointer> Turn<P> {
             Stage::Waiting(_) => self.look(deadline, cx),
             Stage::Done => panic!("the future was polled after it completed"),
         }
+    }
+
+    /// As [`poll`](Self::poll), and ends by itself at the deadline: when the limit was made slower meanwhile, or somebody barged in, the
+    /// turn may come later than it was expected.
+    pub(crate) fn poll_until(
+        &mut self,
+        deadline: Timestamp,
+        timer: Pin<&mut Timer>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Denied>> {
+        if let Poll::Ready(answer) = self.poll(deadline, cx) {
+            return Poll::Ready(answer);
+        }
+        if covers(deadline, cx) || timer.poll(deadline, cx).is_pending() {
+            return Poll::Pending;
+        }
+        let limit = self.leave().expect("it waits");
+        let due = limit.due_behind_all(Timestamp::now());
+        Poll::Ready(Err(hopeless(due, deadline)))
     }
 
     fn enter(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
@@ -188,16 +207,7 @@ impl Future for AcquireWithin<'_> {
         let deadline = *this
             .deadline
             .get_or_insert_with(|| Timestamp::now().after(*this.max));
-        if let Poll::Ready(answer) = this.turn.poll(deadline, cx) {
-            return Poll::Ready(answer);
-        }
-        // The turn was expected in time. It comes later when the limit was made slower, or somebody barged in.
-        if !covers(deadline, cx) && this.timer.poll(deadline, cx).is_ready() {
-            let limit = this.turn.leave().expect("it waits");
-            let due = limit.waiting(Timestamp::now()).2;
-            return Poll::Ready(Err(hopeless(due, deadline)));
-        }
-        Poll::Pending
+        this.turn.poll_until(deadline, this.timer, cx)
     }
 }
 

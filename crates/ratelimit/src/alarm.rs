@@ -24,7 +24,7 @@ struct Bells {
 }
 
 struct Bell {
-    runtime: Id,
+    runtime: Handle,
     sleep: Pin<Box<Sleep>>,
     waker: Waker,
 }
@@ -53,15 +53,20 @@ impl Alarm {
         if cfg!(shibuya_loom) {
             return; // a model has no runtime
         }
-        let runtime = Handle::current().id();
+        let runtime = Handle::current();
         let mut this = self.0.lock();
-        if this.bells.iter().any(|bell| bell.runtime == runtime) {
+        if this
+            .bells
+            .iter()
+            .any(|bell| bell.runtime.id() == runtime.id())
+        {
             return;
         }
+        let at = this.at;
         let mut bell = Bell {
+            waker: waker(runtime.id()),
             runtime,
-            sleep: Box::pin(sleep_until(reachable(this.at))),
-            waker: waker(runtime),
+            sleep: Box::pin(sleep_until(reachable(at))),
         };
         if bell.arm() {
             this.bells.push(bell);
@@ -82,10 +87,7 @@ impl Alarm {
             drop(this);
             return false;
         }
-        this.bells.retain_mut(|bell| {
-            bell.sleep.as_mut().reset(reachable(at));
-            bell.arm()
-        });
+        this.bells.retain_mut(|bell| bell.set(at));
         // By the clock of who asks: with paused ones, another runtime's may be far ahead.
         let has_come = at <= Timestamp::now();
         if has_come {
@@ -98,8 +100,9 @@ impl Alarm {
     pub(crate) fn rang(&self, runtime: Id) -> bool {
         let mut this = self.0.lock();
         if this.at > Timestamp::now() {
-            // A runtime that shuts down rings all its bells.
-            let dead = this.bells.iter().position(|bell| bell.runtime == runtime);
+            // Either it was set anew while it rang, or its runtime shuts down and rings all that it has.
+            let is_dead = |bell: &Bell| bell.runtime.id() == runtime && bell.sleep.is_elapsed();
+            let dead = this.bells.iter().position(is_dead);
             let _dead = dead.map(|dead| this.bells.swap_remove(dead));
             drop(this);
             return false;
@@ -115,6 +118,14 @@ fn reachable(at: Timestamp) -> tokio::time::Instant {
 }
 
 impl Bell {
+    /// Gives false when the bell's runtime is gone.
+    fn set(&mut self, at: Timestamp) -> bool {
+        // A new timer in the place of the old one: to reset that would call its waker here, under the lock, if `at` has come already.
+        let _entered = self.runtime.enter();
+        self.sleep.set(sleep_until(reachable(at)));
+        self.arm()
+    }
+
     /// Has Tokio call the waker. Gives false when the bell's runtime is gone.
     fn arm(&mut self) -> bool {
         let Self { sleep, waker, .. } = self;

@@ -37,6 +37,13 @@ pub enum Denied {
         remaining: Duration,
     },
 
+    /// Another key, and there is no room to remember what it does.
+    #[error("too many keys owe something: try again in {retry_after:?}")]
+    TooManyKeys {
+        /// When one of them may have paid.
+        retry_after: Duration,
+    },
+
     /// The limiter was closed.
     #[error("the limiter is closed")]
     Closed,
@@ -50,7 +57,9 @@ impl Denied {
     /// How long to wait before asking again can help; `None` where it can't, or where nobody knows.
     pub fn retry_after(&self) -> Option<Duration> {
         match *self {
-            Self::RetryAfter(after) | Self::Hopeless { needs: after, .. } => Some(after),
+            Self::RetryAfter(after)
+            | Self::Hopeless { needs: after, .. }
+            | Self::TooManyKeys { retry_after: after } => Some(after),
             _ => None,
         }
     }

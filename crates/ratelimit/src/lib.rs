@@ -6,6 +6,7 @@ mod acquire;
 mod alarm;
 mod error;
 mod gcra;
+mod keyed;
 mod limiter;
 mod line;
 mod meter;
@@ -17,6 +18,7 @@ mod stamp;
 
 pub use acquire::{Acquire, AcquireOwned, AcquireWithin};
 pub use error::{Denied, InvalidQuota, Outage};
+pub use keyed::{AcquireKeyed, Full, Keyed};
 pub use limiter::RateLimiter;
 pub use quota::Quota;
 pub use reservation::Reservation;

@@ -9,8 +9,8 @@ use crate::acquire::{Acquire, AcquireOwned, AcquireWithin};
 use crate::meter::Ask;
 use crate::queue::Queue;
 use crate::snapshot::RateSnapshot;
-use crate::stamp::{self, Units};
-use crate::{Denied, Quota, Reservation, gcra};
+use crate::stamp;
+use crate::{Denied, Quota, Reservation};
 
 /// A rate limit, exact to the nanosecond, for one process.
 ///
@@ -57,7 +57,7 @@ struct Settings {
 }
 
 /// Tokio's timers ring up to a millisecond late, and whoever they wake takes a while.
-const SLACK: Duration = Duration::from_millis(3);
+pub(crate) const SLACK: Duration = Duration::from_millis(3);
 
 impl RateLimiter {
     /// A limit of `quota`.
@@ -162,8 +162,7 @@ impl RateLimiter {
                 true => stamp::units(Timestamp::now()) + quota.tolerance(),
                 false => 0,
             };
-            let slack = stamp::units(Timestamp::from_nanos(0).after(slack));
-            Queue::new(quota, tat, slack, max_waiters)
+            Queue::new(quota, tat, stamp::length(slack), max_waiters)
         })
     }
 
@@ -392,26 +391,8 @@ impl RateLimiter {
 
     /// How it stands at the moment.
     pub fn snapshot(&self) -> RateSnapshot {
-        let now = Timestamp::now();
-        let queue = self.queue();
-        let (quota, tat) = queue.meter.read();
-        let (waiters, queued, due) = queue.waiting(now);
-        RateSnapshot {
-            quota,
-            remaining: match waiters {
-                0 if due <= now => gcra::remaining(quota, tat, stamp::units(now)),
-                _ => 0,
-            },
-            retry_after: due.since(now),
-            reset_after: since(tat, now),
-            waiters,
-            queued,
-        }
+        self.queue().snapshot(Timestamp::now())
     }
-}
-
-fn since(at: Units, now: Timestamp) -> Duration {
-    Timestamp::from_nanos(stamp::nanos(at)).since(now)
 }
 
 /// The same limit.

@@ -88,9 +88,15 @@ impl Line {
         };
         Timestamp::from_nanos(stamp::nanos(self.meter.due_behind(self.queued, ask)))
     }
+}
 
-    fn serve(&mut self, claim: &mut Claim, now: Timestamp) -> Option<Answer> {
-        let answer = match self.meter.take_barging(claim.ask(now, self.slack)) {
+impl Serve for Line {
+    type Request = Claim;
+    type Grant = Answer;
+
+    fn try_serve(&mut self, claim: &mut Claim) -> Option<Answer> {
+        let ask = claim.ask(Timestamp::now(), self.slack);
+        let answer = match self.meter.take_barging(ask) {
             Ok(taken) => Answer::Granted(taken),
             Err(Refusal::Exceeds { burst }) => Answer::Exceeds { burst },
             Err(Refusal::Until(due)) => {
@@ -101,15 +107,6 @@ impl Line {
         };
         self.delist(claim);
         Some(answer)
-    }
-}
-
-impl Serve for Line {
-    type Request = Claim;
-    type Grant = Answer;
-
-    fn try_serve(&mut self, claim: &mut Claim) -> Option<Answer> {
-        self.serve(claim, Timestamp::now())
     }
 
     fn take_back(&mut self, answer: Answer) {
@@ -132,11 +129,7 @@ impl Serve for Line {
             return Some(Answer::Hopeless { due });
         }
         if waiting == 0 {
-            // From here on, who gives something back looks for who waits. What was given back before is there now.
             self.meter.set_queued();
-            if let Some(answer) = self.serve(claim, now) {
-                return Some(answer);
-            }
         }
         self.queued += u64::from(claim.n);
         claim.in_line = true;

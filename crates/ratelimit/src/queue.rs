@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
+use std::time::Duration;
 
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::{Guard, WaitList};
@@ -12,8 +13,9 @@ use tokio::runtime::Id;
 use crate::alarm::Alarm;
 use crate::line::Line;
 use crate::meter::{Ask, Meter, Refusal, Taken};
+use crate::snapshot::RateSnapshot;
 use crate::stamp::{self, Units};
-use crate::{Denied, Quota};
+use crate::{Denied, Quota, gcra};
 
 pub(crate) struct Queue {
     pub(crate) meter: Arc<Meter>,
@@ -152,12 +154,34 @@ impl Queue {
         self.line.lock().closed
     }
 
-    /// How many wait, what they ask for together, and when the turn of one more would come.
-    pub(crate) fn waiting(&self, now: Timestamp) -> (usize, u64, Timestamp) {
-        let line = self.line.lock();
-        let waiters = Guard::waiting(&line, 0);
-        (waiters, line.queued(), line.due_behind_all(1, now))
+    /// When the turn of one who came now would be.
+    pub(crate) fn due_behind_all(&self, now: Timestamp) -> Timestamp {
+        self.line.lock().due_behind_all(1, now)
     }
+
+    pub(crate) fn snapshot(&self, now: Timestamp) -> RateSnapshot {
+        let line = self.line.lock();
+        let (waiters, queued) = (Guard::waiting(&line, 0), line.queued());
+        let due = line.due_behind_all(1, now);
+        drop(line);
+        let (quota, tat) = self.meter.read();
+        RateSnapshot {
+            quota,
+            remaining: match waiters {
+                0 if due <= now => gcra::remaining(quota, tat, stamp::units(now)),
+                _ => 0,
+            },
+            retry_after: due.since(now),
+            reset_after: since(tat, now),
+            waiters,
+            queued,
+        }
+    }
+}
+
+/// How long it is from now until then.
+pub(crate) fn since(at: Units, now: Timestamp) -> Duration {
+    Timestamp::from_nanos(stamp::nanos(at)).since(now)
 }
 
 /// Whether nobody waits, of which the meter is told.
@@ -170,7 +194,7 @@ fn is_empty(line: &mut Guard<'_, Line>) -> bool {
 }
 
 pub(crate) fn retry_after(due: Units, now: Timestamp) -> Denied {
-    Denied::RetryAfter(Timestamp::from_nanos(stamp::nanos(due)).since(now))
+    Denied::RetryAfter(since(due, now))
 }
 
 /// One bell of the alarm.

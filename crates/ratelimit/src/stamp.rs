@@ -1,5 +1,7 @@
 //! Points in time in one word, for as far as a limit can look ahead: a limit of one a day with a burst of a million has to.
 
+use std::time::Duration;
+
 use shibuya_cancel::raw::Timestamp;
 
 use crate::quota::UNITS_PER_NANO;
@@ -45,6 +47,10 @@ pub(crate) const fn unpack(stamp: u64) -> Units {
 #[inline]
 pub(crate) fn units(at: Timestamp) -> Units {
     Units::from(at.as_nanos()) * Units::from(UNITS_PER_NANO)
+}
+
+pub(crate) fn length(d: Duration) -> Units {
+    d.as_nanos().saturating_mul(Units::from(UNITS_PER_NANO))
 }
 
 /// Rounded up, so that the time has really come then.

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use shibuya_ratelimit::{Denied, RateLimiter};
+use shibuya_ratelimit::{Denied, Keyed, Quota, RateLimiter};
 use shibuya_testkit::{Ending, Report, cancel_at_every_poll};
 use tokio::time::Instant;
 
@@ -83,4 +83,28 @@ async fn acquire_within() {
         World::check,
     );
     really_waited(report.await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn acquire_keyed() {
+    let make = async || {
+        let keyed = Keyed::new(Quota::per_second(100).burst(2));
+        keyed.try_acquire_n(&'k', 2).unwrap();
+        let turn = keyed.acquire_within(&'k', 2, 50 * MS);
+        ((keyed, Instant::now()), turn)
+    };
+    let check = async |(keyed, start): (Keyed<char>, Instant), ending: Ending<_>| {
+        let taken = u128::from(matches!(ending, Ending::Completed(Ok(()))));
+        assert_eq!(keyed.snapshot(&'k').waiters, 0);
+        keyed.acquire_n(&'k', 2).await.unwrap();
+        assert_eq!(start.elapsed().as_millis() / 20, 1 + taken);
+    };
+    for name in [
+        "Keyed::acquire",
+        "Keyed::acquire_n",
+        "Keyed::acquire_within",
+        "AcquireKeyed",
+    ] {
+        really_waited(cancel_at_every_poll(name, make, check).await);
+    }
 }

@@ -1,0 +1,191 @@
+//! A part of a keyed limit's memory: a word for each key, with a cap on how many.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::Arc;
+
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry as Slot;
+
+use super::Full;
+use crate::queue::Queue;
+use crate::stamp::{self, Units};
+
+pub(crate) struct Shard<K> {
+    entries: HashTable<Entry<K>>,
+    /// What is known of the keys that somebody waits for, instead of their word.
+    pub(crate) queues: HashMap<K, Queued>,
+    max: usize,
+    /// The bucket at which the next sweep goes on.
+    cursor: usize,
+    /// No entry can go before. Known only after all were looked at.
+    full_until: Units,
+}
+
+/// The theoretical arrival time of a key as a stamp, and whether it has a queue.
+pub(crate) struct Entry<K> {
+    key: K,
+    word: u64,
+}
+
+pub(crate) struct Queued {
+    pub(crate) queue: Arc<Queue>,
+    /// How many have it at hand. The last one puts its state back into the entry.
+    pub(crate) visitors: usize,
+}
+
+const QUEUED: u64 = 1 << stamp::BITS;
+
+/// Buckets that each new key looks at for one that can go. At least as many must go, over time, as come.
+const SWEEP: usize = 4;
+
+/// Of how many the one with the least debt has to go.
+const SAMPLE: usize = 32;
+
+/// A table this much larger than what is in it is made smaller.
+const SPARSE: usize = 4;
+
+impl<K> Entry<K> {
+    pub(crate) fn tat(&self) -> Units {
+        stamp::unpack(self.word & !QUEUED)
+    }
+
+    pub(crate) fn set_tat(&mut self, tat: Units) {
+        self.word = stamp::pack(tat);
+    }
+
+    pub(crate) fn has_queue(&self) -> bool {
+        self.word & QUEUED != 0
+    }
+
+    pub(crate) fn set_queued(&mut self) {
+        self.word |= QUEUED;
+    }
+
+    /// A key that owes nothing is as one that was never seen.
+    fn can_go(&self, now: Units) -> bool {
+        !self.has_queue() && self.tat() <= now
+    }
+}
+
+impl<K: Hash + Eq> Shard<K> {
+    pub(crate) fn new(max: usize) -> Self {
+        Self {
+            entries: HashTable::new(),
+            queues: HashMap::new(),
+            max,
+            cursor: 0,
+            full_until: 0,
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&mut self, hash: u64, key: &K) -> Option<&mut Entry<K>> {
+        self.entries.find_mut(hash, |entry| entry.key == *key)
+    }
+
+    pub(crate) fn remove(&mut self, hash: u64, key: &K) {
+        if let Ok(entry) = self.entries.find_entry(hash, |entry| entry.key == *key) {
+            entry.remove();
+            self.full_until = 0;
+        }
+    }
+
+    /// The key has no queue any more.
+    pub(crate) fn restore(&mut self, hash: u64, key: &K, tat: Units) {
+        let entry = self.get(hash, key).expect("it stays as long as its queue");
+        entry.set_tat(tat);
+        self.full_until = 0;
+    }
+
+    /// Puts in a key that is not there. `Err` with the time from which on there may be room.
+    pub(crate) fn insert(
+        &mut self,
+        hash: u64,
+        key: K,
+        tat: Units,
+        now: Units,
+        on_full: Full,
+        hasher: impl Fn(&K) -> u64,
+    ) -> Result<(), Units> {
+        self.sweep(SWEEP, now);
+        if self.len() >= self.max {
+            self.make_room(now, on_full)?;
+        }
+        self.shrink(&hasher);
+        let word = stamp::pack(tat);
+        let equal = |entry: &Entry<K>| entry.key == key;
+        match self.entries.entry(hash, equal, |entry| hasher(&entry.key)) {
+            Slot::Vacant(slot) => slot.insert(Entry { key, word }),
+            Slot::Occupied(_) => unreachable!("the caller has looked for it"),
+        };
+        Ok(())
+    }
+
+    /// Removes what owes nothing any more from the next buckets. Whose debt is least of those that stay, and when it is paid.
+    fn sweep(&mut self, buckets: usize, now: Units) -> Option<(usize, Units)> {
+        let mut least = None;
+        for _ in 0..buckets.min(self.entries.num_buckets()) {
+            self.cursor = (self.cursor + 1) % self.entries.num_buckets();
+            let Ok(entry) = self.entries.get_bucket_entry(self.cursor) else {
+                continue;
+            };
+            if entry.get().can_go(now) {
+                entry.remove();
+            } else if !entry.get().has_queue() {
+                let candidate = (self.cursor, entry.get().tat());
+                least = match least {
+                    Some((_, tat)) if tat <= candidate.1 => least,
+                    _ => Some(candidate),
+                };
+            }
+        }
+        least
+    }
+
+    fn make_room(&mut self, now: Units, on_full: Full) -> Result<(), Units> {
+        if let Full::EvictLeastDebt = on_full {
+            let mut least = self.sweep(SAMPLE, now);
+            if self.len() >= self.max && least.is_none() {
+                // Those that were looked at have queues.
+                least = self.sweep(usize::MAX, now);
+            }
+            if self.len() < self.max {
+                return Ok(());
+            }
+            let (bucket, _) = least.ok_or(now)?;
+            if let Ok(entry) = self.entries.get_bucket_entry(bucket) {
+                entry.remove();
+            }
+            return Ok(());
+        }
+        if now < self.full_until {
+            return Err(self.full_until);
+        }
+        let least = self.sweep(usize::MAX, now);
+        if self.len() < self.max {
+            return Ok(());
+        }
+        // Those that have queues may be gone at any time.
+        match least {
+            Some((_, tat)) if self.queues.is_empty() => {
+                self.full_until = tat;
+                Err(tat)
+            }
+            _ => Err(now),
+        }
+    }
+
+    /// Gives back what a flood has left behind.
+    fn shrink(&mut self, hasher: impl Fn(&K) -> u64) {
+        let needed = SPARSE * (self.len() + SAMPLE);
+        if self.entries.capacity() > 2 * needed {
+            self.entries.shrink_to(needed, |entry| hasher(&entry.key));
+            self.cursor = 0;
+        }
+    }
+}
