@@ -1,20 +1,22 @@
 //! The child's side: one process, one contender, one sample.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::case::{Case, Contender, Threads};
-use crate::meter::{Lap, Latency};
+use crate::figure::Extra;
+use crate::meter::Lap;
 
 /// What a child prints: figures per operation.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Sample {
     pub(crate) ns: f64,
     pub(crate) cpu_ns: f64,
     pub(crate) allocs: f64,
     pub(crate) bytes: f64,
-    pub(crate) growth_kib: Option<f64>,
-    pub(crate) latency: Option<Latency>,
+    pub(crate) extra: BTreeMap<Extra, f64>,
 }
 
 /// Runs the contender once to warm up and then for the case's laps, each of which must have done what it was asked for.
@@ -38,7 +40,7 @@ pub(crate) fn take(case: &Case, contender: &Contender) -> Sample {
     let mut laps: Vec<Lap> = (0..case.laps).map(|_| lap()).collect();
     laps.sort_by_key(|lap| lap.wall);
     let median = laps.get(laps.len() / 2).unwrap_or(&first);
-    per_operation(median, contender.ops)
+    per_operation(median)
 }
 
 fn runtime(threads: Threads) -> Runtime {
@@ -64,14 +66,13 @@ fn run(runtime: &Runtime, threads: Threads, contender: &Contender) -> Lap {
     }
 }
 
-fn per_operation(lap: &Lap, ops: usize) -> Sample {
-    let ops = ops as f64;
+fn per_operation(lap: &Lap) -> Sample {
+    let ops = lap.count as f64;
     Sample {
         ns: lap.wall.as_nanos() as f64 / ops,
         cpu_ns: lap.cpu.as_nanos() as f64 / ops,
         allocs: lap.requested.allocations as f64 / ops,
         bytes: lap.requested.bytes as f64 / ops,
-        growth_kib: lap.growth_kib,
-        latency: lap.latency,
+        extra: lap.extra.clone(),
     }
 }
