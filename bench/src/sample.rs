@@ -80,3 +80,45 @@ fn per_operation(lap: &Lap) -> Sample {
         extra: lap.extra.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::meter::Clock;
+
+    fn case_of(asked: usize, done: usize) -> Case {
+        Case::new("case", Threads::One, "").contender("contender", asked, move |_| async move {
+            Clock::start().stop(done).with(Extra::Spread, 7.0)
+        })
+    }
+
+    #[test]
+    fn a_sample_has_the_figures_of_its_lap() {
+        let case = case_of(3, 3);
+        let sample = take(&case, &case.contenders[0]);
+        assert_eq!(sample.extra, BTreeMap::from([(Extra::Spread, 7.0)]));
+        let line = serde_json::to_string(&sample).unwrap();
+        let read: Sample = serde_json::from_str(&line).unwrap();
+        assert_eq!(read.extra, sample.extra);
+    }
+
+    #[test]
+    #[should_panic(expected = "contender did 2 operations in case, not 3")]
+    fn a_lap_must_do_what_was_asked() {
+        let case = case_of(3, 2);
+        take(&case, &case.contenders[0]);
+    }
+
+    #[test]
+    fn a_timed_lap_does_what_it_can() {
+        let case = case_of(3, 2).timed();
+        take(&case, &case.contenders[0]);
+    }
+
+    #[test]
+    #[should_panic(expected = "contender did 0 operations")]
+    fn a_timed_lap_does_something() {
+        let case = case_of(3, 0).timed();
+        take(&case, &case.contenders[0]);
+    }
+}

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 
 use super::by_hand::{Refilled, Slots};
 use super::limiter::{Limiter, Rate, Wait, empty};
-use super::peers::{Governor, LeakyBucket, LeakyBucketUnfair};
+use super::peers::{Governor, GovernorJitter, LeakyBucket, LeakyBucketUnfair};
 use crate::case::{Case, Threads};
 use crate::figure::Extra;
 use crate::meter::{Clock, Lap};
@@ -24,8 +24,9 @@ pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("drain", Threads::One, ABOUT)
             .cold()
-            .max_rounds(3)
+            .max_rounds(2)
             .contender("governor", WAITERS, drain::<Governor>)
+            .contender("governor, jitter", WAITERS, drain::<GovernorJitter>)
             .contender("leaky-bucket", WAITERS, drain::<LeakyBucket>)
             .contender("leaky-bucket, unfair", WAITERS, drain::<LeakyBucketUnfair>)
             .contender("ratelimit", WAITERS, drain::<Ratelimiter>)

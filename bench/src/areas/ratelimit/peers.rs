@@ -1,13 +1,14 @@
 //! The peers, each used in the way that its documentation recommends.
 
 use std::num::NonZeroU32;
+use std::time::Duration;
 
 use better_bucket::Bucket;
-use governor::Quota;
 use governor::clock::{Clock, MonotonicClock, QuantaClock, ReasonablyRealtime};
 use governor::middleware::NoOpMiddleware;
 use governor::state::keyed::DashMapStateStore;
 use governor::state::{InMemoryState, NotKeyed};
+use governor::{Jitter, Quota};
 use ratelimit::{Ratelimiter, TryWaitError};
 use throttle_net::{PerKey, Throttle};
 
@@ -44,6 +45,22 @@ impl<C: GovernorClock> Check for GovernorWith<C> {
 impl<C: GovernorClock> Wait for GovernorWith<C> {
     async fn wait(&self) {
         self.0.until_ready().await;
+    }
+}
+
+/// With some chance in the waiting, as is advised where many wait.
+pub(super) struct GovernorJitter(Governor);
+
+impl Limiter for GovernorJitter {
+    fn new(rate: Rate) -> Self {
+        Self(Governor::new(rate))
+    }
+}
+
+impl Wait for GovernorJitter {
+    async fn wait(&self) {
+        let jitter = Jitter::up_to(Duration::from_millis(10));
+        self.0.0.until_ready_with_jitter(jitter).await;
     }
 }
 

@@ -39,11 +39,15 @@ pub(super) fn cases() -> Vec<Case> {
     const SECOND: Duration = Duration::from_secs(1);
     let steady = QUESTIONS.map(|(name, rate, tasks)| {
         // Few permits show a small error only after a while.
-        let time = if rate < 1_000 { 2 * SECOND } else { SECOND };
-        case(name, ABOUT, Rate::per_second(rate), tasks, time)
+        let (time, rounds) = if rate < 1_000 {
+            (2 * SECOND, 2)
+        } else {
+            (SECOND, 3)
+        };
+        case(name, ABOUT, Rate::per_second(rate), tasks, time).max_rounds(rounds)
     });
     let rate = Rate::per_second(10_000).burst(100);
-    let burst = case("rate/10k/100, burst", BURST, rate, 100, 3 * SECOND);
+    let burst = case("rate/10k/100, burst", BURST, rate, 100, 3 * SECOND).max_rounds(3);
     steady.into_iter().chain([burst]).collect()
 }
 
@@ -52,7 +56,6 @@ fn case(name: &'static str, about: &'static str, rate: Rate, tasks: usize, time:
     Case::new(name, Threads::Two, about)
         .timed()
         .cold()
-        .max_rounds(3)
         .contender("governor", ideal, move |_| {
             sustained::<Governor>(rate, tasks, time)
         })
