@@ -27,6 +27,8 @@ pub(crate) struct Case {
     pub(crate) laps: usize,
     /// A case that takes long or is steady needs fewer rounds than the others.
     pub(crate) max_rounds: usize,
+    /// Whether a lap takes as long as the contender wants, and what it did in that time is what is asked.
+    pub(crate) is_timed: bool,
     /// A sample that takes longer counts as hung.
     pub(crate) patience: Duration,
     /// The first one is the base that the table's ratios refer to.
@@ -63,6 +65,7 @@ impl Case {
             threads,
             laps: 3,
             max_rounds: usize::MAX,
+            is_timed: false,
             patience: Duration::from_secs(60),
             contenders: Vec::new(),
         }
@@ -76,6 +79,12 @@ impl Case {
     /// For what must start from a fresh heap: a single lap, without one to warm up.
     pub(crate) fn cold(mut self) -> Self {
         self.laps = 0;
+        self
+    }
+
+    /// For what is asked how much it does in a time: a contender's `ops` is then only what it ought to do.
+    pub(crate) fn timed(mut self) -> Self {
+        self.is_timed = true;
         self
     }
 

@@ -4,6 +4,7 @@ mod alloc;
 mod areas;
 mod case;
 mod cli;
+mod figure;
 mod machine;
 mod meter;
 mod report;

@@ -1,11 +1,12 @@
 //! One lap of a contender: what stands between `Clock::start` and `Clock::stop` is what is measured.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
-use serde::{Deserialize, Serialize};
 
 use crate::alloc::{Counting, Requested};
+use crate::figure::Extra;
 
 /// A running measurement. Started and stopped by the contender, so that each shows what it counts as its work.
 #[derive(Debug)]
@@ -16,7 +17,7 @@ pub(crate) struct Clock {
 }
 
 /// A finished measurement.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Lap {
     /// How many operations really happened, told by what they left behind. The harness compares it with what was asked.
     pub(crate) count: usize,
@@ -24,34 +25,27 @@ pub(crate) struct Lap {
     /// Of all threads of the process.
     pub(crate) cpu: Duration,
     pub(crate) requested: Requested,
-    /// By how much the resident set grew, where that is the question.
-    pub(crate) growth_kib: Option<f64>,
-    /// How long single operations took, where that is the question.
-    pub(crate) latency: Option<Latency>,
+    /// What else is the question.
+    pub(crate) extra: BTreeMap<Extra, f64>,
 }
 
-/// Quantiles of the times of single operations.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Latency {
-    pub(crate) p50_ns: f64,
-    pub(crate) p99_ns: f64,
-    pub(crate) p999_ns: f64,
-}
+impl Lap {
+    /// Adds a figure, if there is one.
+    pub(crate) fn with(mut self, figure: Extra, value: impl Into<Option<f64>>) -> Self {
+        self.extra.extend(value.into().map(|value| (figure, value)));
+        self
+    }
 
-impl Latency {
-    /// Of the nanoseconds that each took. `None` if there was none.
-    pub(crate) fn of(mut times: Vec<u64>) -> Option<Self> {
+    /// Adds the quantiles of the nanoseconds that each operation took.
+    pub(crate) fn with_quantiles(self, mut times: Vec<u64>) -> Self {
         times.sort_unstable();
         let at = |permille: usize| {
-            times
-                .get(times.len() * permille / 1000)
-                .map(|&ns| ns as f64)
+            let time = times.get(times.len() * permille / 1000);
+            time.map(|&ns| ns as f64)
         };
-        Some(Self {
-            p50_ns: at(500)?,
-            p99_ns: at(990)?,
-            p999_ns: at(999)?,
-        })
+        self.with(Extra::P50Ns, at(500))
+            .with(Extra::P99Ns, at(990))
+            .with(Extra::P999Ns, at(999))
     }
 }
 
@@ -72,8 +66,7 @@ impl Clock {
             wall,
             cpu,
             requested: self.counting.stop(),
-            growth_kib: None,
-            latency: None,
+            extra: BTreeMap::new(),
         }
     }
 }
@@ -89,9 +82,15 @@ mod tests {
 
     #[test]
     fn a_quantile_has_its_share_beyond_it() {
-        let latency = Latency::of((0..10_000).rev().collect()).unwrap();
-        assert_eq!((latency.p50_ns, latency.p99_ns), (5000.0, 9900.0));
-        assert_eq!(latency.p999_ns, 9990.0);
-        assert!(Latency::of(Vec::new()).is_none());
+        let times = (0..10_000).rev().collect();
+        let extra = Clock::start().stop(0).with_quantiles(times).extra;
+        let quantiles = [Extra::P50Ns, Extra::P99Ns, Extra::P999Ns];
+        assert_eq!(quantiles.map(|q| extra[&q]), [5000.0, 9900.0, 9990.0]);
+    }
+
+    #[test]
+    fn there_is_no_figure_of_nothing() {
+        let lap = Clock::start().stop(0).with_quantiles(Vec::new());
+        assert!(lap.with(Extra::GrowthKib, None).extra.is_empty());
     }
 }

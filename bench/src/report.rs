@@ -1,10 +1,12 @@
 //! What was measured, in the form in which it is written down.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::Serialize;
 
 use crate::case::Threads;
+use crate::figure::Extra;
 use crate::machine::Machine;
-use crate::meter::Latency;
 use crate::runner::{Measured, Row};
 use crate::sample::Sample;
 use crate::stats::{Summary, per_round};
@@ -40,7 +42,7 @@ pub(crate) struct ContenderReport {
     pub(crate) left_out: Option<String>,
 }
 
-/// All figures are per operation.
+/// All figures but the extra ones are per operation.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
     pub(crate) ns: Summary,
@@ -49,12 +51,8 @@ pub(crate) struct Figures {
     pub(crate) cpu_ns: Summary,
     pub(crate) allocs: Summary,
     pub(crate) bytes: Summary,
-    /// Of the whole lap.
-    pub(crate) growth_kib: Option<Summary>,
-    /// The quantiles of single operations: the median, and what one in a hundred or in a thousand exceeds.
-    pub(crate) p50_ns: Option<Summary>,
-    pub(crate) p99_ns: Option<Summary>,
-    pub(crate) p999_ns: Option<Summary>,
+    #[serde(flatten)]
+    pub(crate) extra: BTreeMap<Extra, Summary>,
     /// Round by round.
     pub(crate) samples: Vec<Sample>,
 }
@@ -102,10 +100,16 @@ impl Figures {
     fn new(samples: &[Sample], base: &Row<'_>) -> Option<Self> {
         let series = |figure: fn(&Sample) -> f64| samples.iter().map(figure).collect::<Vec<_>>();
         let ns = series(|sample| sample.ns);
-        let growth: Vec<f64> = samples.iter().filter_map(|s| s.growth_kib).collect();
-        let latency = |quantile: fn(Latency) -> f64| -> Vec<f64> {
-            let latencies = samples.iter().filter_map(|sample| sample.latency);
-            latencies.map(quantile).collect()
+        let asked: BTreeSet<Extra> = samples
+            .iter()
+            .flat_map(|s| s.extra.keys().copied())
+            .collect();
+        let extra = |figure: Extra| {
+            let series: Vec<f64> = samples
+                .iter()
+                .filter_map(|s| s.extra.get(&figure).copied())
+                .collect();
+            Some((figure, Summary::of(&series)?))
         };
         let base_ns: Vec<f64> = base.samples.iter().flatten().map(|s| s.ns).collect();
         Some(Self {
@@ -114,10 +118,7 @@ impl Figures {
             cpu_ns: Summary::of(&series(|sample| sample.cpu_ns))?,
             allocs: Summary::of(&series(|sample| sample.allocs))?,
             bytes: Summary::of(&series(|sample| sample.bytes))?,
-            growth_kib: Summary::of(&growth),
-            p50_ns: Summary::of(&latency(|latency| latency.p50_ns)),
-            p99_ns: Summary::of(&latency(|latency| latency.p99_ns)),
-            p999_ns: Summary::of(&latency(|latency| latency.p999_ns)),
+            extra: asked.into_iter().filter_map(extra).collect(),
             samples: samples.to_vec(),
         })
     }

@@ -5,6 +5,11 @@ pub(crate) fn resident_kib() -> Option<f64> {
     parse(&std::fs::read_to_string("/proc/self/status").ok()?)
 }
 
+/// By how much it grew since it was read.
+pub(crate) fn growth_kib(before: Option<f64>) -> Option<f64> {
+    Some(resident_kib()? - before?)
+}
+
 fn parse(status: &str) -> Option<f64> {
     let line = status
         .lines()

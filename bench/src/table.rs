@@ -1,7 +1,9 @@
 //! The report for people: aligned on a terminal, or as Markdown for the book.
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
+use crate::figure::Extra;
 use crate::machine::Machine;
 use crate::report::{CaseReport, ContenderReport, Figures, Report};
 use crate::stats::Summary;
@@ -118,11 +120,8 @@ fn markdown_table(out: &mut String, lines: &[Line]) {
 
 /// The header and one line per contender.
 fn lines(case: &CaseReport) -> Vec<Line> {
-    let figures = || case.contenders.iter().filter_map(|c| c.figures.as_ref());
-    let extra: Vec<&Extra> = EXTRA
-        .iter()
-        .filter(|extra| figures().any(|figures| (extra.figure)(figures).is_some()))
-        .collect();
+    let figures = case.contenders.iter().filter_map(|c| c.figures.as_ref());
+    let extra: BTreeSet<Extra> = figures.flat_map(|f| f.extra.keys().copied()).collect();
     let ratio = format!("× {}", case.base);
     let header = [
         "",
@@ -136,43 +135,13 @@ fn lines(case: &CaseReport) -> Vec<Line> {
     ];
     let header = header
         .into_iter()
-        .chain(extra.iter().map(|extra| extra.head));
+        .chain(extra.iter().map(|extra| extra.head()));
     std::iter::once(header.map(str::to_owned).collect())
         .chain(case.contenders.iter().map(|c| line(c, &extra)))
         .collect()
 }
 
-/// A column for those cases alone that ask for it.
-struct Extra {
-    head: &'static str,
-    figure: fn(&Figures) -> Option<Summary>,
-    unit: &'static str,
-}
-
-const EXTRA: [Extra; 4] = [
-    Extra {
-        head: "RSS growth",
-        figure: |figures| figures.growth_kib,
-        unit: "KiB",
-    },
-    Extra {
-        head: "p50",
-        figure: |figures| figures.p50_ns,
-        unit: "ns",
-    },
-    Extra {
-        head: "p99",
-        figure: |figures| figures.p99_ns,
-        unit: "ns",
-    },
-    Extra {
-        head: "p99.9",
-        figure: |figures| figures.p999_ns,
-        unit: "ns",
-    },
-];
-
-fn line(contender: &ContenderReport, extra: &[&Extra]) -> Line {
+fn line(contender: &ContenderReport, extra: &BTreeSet<Extra>) -> Line {
     let mut line = vec![contender.name.to_owned()];
     let Some(figures) = &contender.figures else {
         line.push(contender.left_out.clone().unwrap_or_default());
@@ -192,8 +161,8 @@ fn line(contender: &ContenderReport, extra: &[&Extra]) -> Line {
         two(figures.allocs.median),
         time(figures.bytes.median),
     ]);
-    line.extend(extra.iter().map(|extra| match (extra.figure)(figures) {
-        Some(figure) => format!("{:.0} {}", figure.median, extra.unit),
+    line.extend(extra.iter().map(|extra| match figures.extra.get(extra) {
+        Some(figure) => extra.show(figure.median),
         None => String::new(),
     }));
     line

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::figure::Extra;
 use crate::runner::{Measured, Row};
 use crate::sample::Sample;
 use crate::stats::{Summary, per_round};
@@ -27,8 +28,8 @@ pub(crate) enum Measure {
     CpuNs,
     Allocs,
     Bytes,
-    GrowthKib,
-    P999Ns,
+    #[serde(untagged)]
+    Extra(Extra),
 }
 
 /// What it is set against.
@@ -46,6 +47,8 @@ pub(crate) enum Relation {
 pub(crate) enum Limit {
     AtMost(f64),
     AtLeast(f64),
+    /// So far from zero at most, to either side.
+    Within(f64),
 }
 
 /// A target and what became of it.
@@ -88,6 +91,7 @@ struct Entry {
     minus: Option<String>,
     at_most: Option<f64>,
     at_least: Option<f64>,
+    within: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -130,10 +134,14 @@ impl TryFrom<Entry> for Target {
             (None, Some(other)) => Relation::Minus(other),
             _ => return Err(format!("{}: `over` or `minus`, not both", entry.name)),
         };
-        let limit = match (entry.at_most, entry.at_least) {
-            (Some(limit), None) => Limit::AtMost(limit),
-            (None, Some(limit)) => Limit::AtLeast(limit),
-            _ => return Err(format!("{}: one of `at_most` and `at_least`", entry.name)),
+        let limit = match (entry.at_most, entry.at_least, entry.within) {
+            (Some(limit), None, None) => Limit::AtMost(limit),
+            (None, Some(limit), None) => Limit::AtLeast(limit),
+            (None, None, Some(limit)) => Limit::Within(limit),
+            _ => {
+                let name = entry.name;
+                return Err(format!("{name}: one of `at_most`, `at_least` and `within`"));
+            }
         };
         Ok(Self {
             name: entry.name,
@@ -187,6 +195,7 @@ impl Target {
         match self.limit {
             Limit::AtMost(limit) => format!("{figure} ≤ {limit}"),
             Limit::AtLeast(limit) => format!("{figure} ≥ {limit}"),
+            Limit::Within(limit) => format!("{figure} within ± {limit}"),
         }
     }
 }
@@ -198,8 +207,7 @@ impl Measure {
             Self::CpuNs => "CPU ns",
             Self::Allocs => "allocations",
             Self::Bytes => "bytes",
-            Self::GrowthKib => "growth in KiB",
-            Self::P999Ns => "p99.9",
+            Self::Extra(extra) => extra.head(),
         }
     }
 
@@ -221,8 +229,7 @@ impl Measure {
             Self::CpuNs => Some(sample.cpu_ns),
             Self::Allocs => Some(sample.allocs),
             Self::Bytes => Some(sample.bytes),
-            Self::GrowthKib => sample.growth_kib,
-            Self::P999Ns => Some(sample.latency?.p999_ns),
+            Self::Extra(extra) => sample.extra.get(&extra).copied(),
         }
     }
 }
@@ -236,6 +243,7 @@ impl Limit {
         let missed = match self {
             Self::AtMost(limit) => figure.q1 > limit,
             Self::AtLeast(limit) => figure.q3 < limit,
+            Self::Within(limit) => figure.q1 > limit || figure.q3 < -limit,
         };
         if missed {
             Verdict::Missed { figure }
@@ -287,6 +295,7 @@ mod tests {
         assert_eq!(target.asked(), "ns of ours ÷ theirs ≤ 0.9");
 
         assert!(parse(ENTRY).is_err());
+        assert!(parse(&format!("{ENTRY}within = 1\nat_least = 1")).is_err());
         assert!(parse(&format!("{ENTRY}at_most = 1\nat_least = 1")).is_err());
         assert!(parse(&format!("{ENTRY}over = 'x'\nminus = 'y'\nat_most = 1")).is_err());
         assert!(parse(&format!("{ENTRY}at_most = 1\nat_mots = 1")).is_err());
@@ -309,6 +318,26 @@ mod tests {
         assert!(matches!(limit.judge(&held), Verdict::Held { .. }));
         let missed = [3.0, 3.0, 3.5, 3.9, 5.0];
         assert!(matches!(limit.judge(&missed), Verdict::Missed { .. }));
+    }
+
+    #[test]
+    fn a_limit_to_both_sides_is_missed_on_either() {
+        let limit = Limit::Within(1.0);
+        let held = [-3.0, -0.9, 0.0, 0.9, 3.0];
+        assert!(matches!(limit.judge(&held), Verdict::Held { .. }));
+        for missed in [[1.1, 1.2, 1.3], [-1.1, -1.2, -1.3]] {
+            assert!(matches!(limit.judge(&missed), Verdict::Missed { .. }));
+        }
+    }
+
+    #[test]
+    fn an_extra_figure_is_a_measure_under_its_name() {
+        let entry = ENTRY.replace("'ns'", "'rate_error'");
+        let target = parse(&format!("{entry}within = 1")).unwrap();
+        assert_eq!(target.measure, Measure::Extra(Extra::RateError));
+        assert_eq!(target.asked(), "rate error of ours within ± 1");
+        let entry = ENTRY.replace("'ns'", "'rate_eror'");
+        assert!(parse(&format!("{entry}within = 1")).is_err());
     }
 
     #[test]

@@ -1,14 +1,21 @@
 //! What is measured: one module per area of the project, one file per question.
 
 mod queue;
+mod ratelimit;
 mod retry;
 mod taskgroup;
+mod threads;
 
 use crate::case::Area;
 
 /// All areas, in the order of the report.
 pub(crate) fn all() -> Vec<Area> {
-    vec![taskgroup::area(), queue::area(), retry::area()]
+    vec![
+        taskgroup::area(),
+        queue::area(),
+        retry::area(),
+        ratelimit::area(),
+    ]
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::ours::pop;
 use super::peers::{async_channel, crossfire, flume, kanal, mpsc};
 use super::relay::{Consumer, Producer, on_a_thread};
 use crate::case::{Case, Threads};
-use crate::meter::{Clock, Lap, Latency};
+use crate::meter::{Clock, Lap};
 
 const ITEMS: usize = 10_000;
 const ABOUT: &str = "One item to a consumer that waits; ns: until the next one can be sent, p50 and p99: until it is taken.";
@@ -50,11 +50,7 @@ async fn apart(n: usize, (producer, consumer): (impl Producer, impl Consumer)) -
 }
 
 fn lap(clock: Clock, times: Vec<u64>) -> Lap {
-    let lap = clock.stop(times.len());
-    Lap {
-        latency: Latency::of(times),
-        ..lap
-    }
+    clock.stop(times.len()).with_quantiles(times)
 }
 
 /// The producer, and the consumer with the nanoseconds that each item was on its way.

@@ -13,7 +13,7 @@ use tower_resilience_circuitbreaker::CircuitBreakerLayer;
 
 use super::op::{Unavailable, ask, calls};
 use super::peers;
-use super::threads::on_threads;
+use crate::areas::threads::on_threads;
 use crate::case::{Case, Threads};
 use crate::meter::Lap;
 

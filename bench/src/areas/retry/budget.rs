@@ -6,7 +6,7 @@ use std::time::Duration;
 use tower::retry::budget::{Budget as _, TpsBudget};
 use tower_resilience_retry::{RetryBudget, RetryBudgetBuilder};
 
-use super::threads::on_threads;
+use crate::areas::threads::on_threads;
 use crate::case::{Case, Threads};
 
 const TIMES: usize = 1_000_000;

@@ -8,7 +8,6 @@ mod peers;
 mod size;
 mod stack;
 mod success;
-mod threads;
 mod zero_delay;
 
 use std::time::Duration;

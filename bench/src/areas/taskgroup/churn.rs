@@ -9,8 +9,9 @@ use tokio_util::task::TaskTracker;
 
 use super::work::{RAN, yields};
 use crate::case::{Case, Threads};
+use crate::figure::Extra;
 use crate::meter::{Clock, Lap};
-use crate::rss::resident_kib;
+use crate::rss::{growth_kib, resident_kib};
 
 const TASKS: usize = 10_000_000;
 /// Grows by gigabytes otherwise.
@@ -57,7 +58,7 @@ impl Gauge {
     }
 
     fn growth(&self) -> Option<f64> {
-        Some(resident_kib()? - self.then?)
+        growth_kib(self.then)
     }
 }
 
@@ -72,12 +73,9 @@ async fn join_set(n: usize) -> Lap {
         }
         set.spawn(yields(i));
     }
-    let growth_kib = gauge.growth();
+    let growth = gauge.growth();
     while set.join_next().await.is_some() {}
-    Lap {
-        growth_kib,
-        ..clock.stop(RAN.take())
-    }
+    clock.stop(RAN.take()).with(Extra::GrowthKib, growth)
 }
 
 /// Bounds the tasks that run, as one does, and forgets that a `JoinSet` keeps what has ended.
@@ -90,12 +88,9 @@ async fn join_set_unjoined(n: usize) -> Lap {
         gauge.at(i);
         set.spawn(with_permit(&semaphore, i).await);
     }
-    let growth_kib = gauge.growth();
+    let growth = gauge.growth();
     while set.join_next().await.is_some() {}
-    Lap {
-        growth_kib,
-        ..clock.stop(RAN.take())
-    }
+    clock.stop(RAN.take()).with(Extra::GrowthKib, growth)
 }
 
 async fn task_tracker(n: usize) -> Lap {
@@ -107,13 +102,10 @@ async fn task_tracker(n: usize) -> Lap {
         gauge.at(i);
         tracker.spawn(with_permit(&semaphore, i).await);
     }
-    let growth_kib = gauge.growth();
+    let growth = gauge.growth();
     tracker.close();
     tracker.wait().await;
-    Lap {
-        growth_kib,
-        ..clock.stop(RAN.take())
-    }
+    clock.stop(RAN.take()).with(Extra::GrowthKib, growth)
 }
 
 /// Ours: the limit is the group's own.
@@ -130,10 +122,8 @@ async fn task_group(n: usize) -> Lap {
             Ok(gauge.growth())
         })
         .await;
-    Lap {
-        growth_kib: grown.ok().flatten(),
-        ..clock.stop(RAN.take())
-    }
+    let lap = clock.stop(RAN.take());
+    lap.with(Extra::GrowthKib, grown.ok().flatten())
 }
 
 /// Waits for room, then makes the task that takes it.

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, yield_now};
 
 use super::work::{RAN, Tally, ready};
 use crate::case::{Case, Threads};
-use crate::meter::{Clock, Lap, Latency};
+use crate::meter::{Clock, Lap};
 
 const MANY: usize = 100_000;
 const FEW: usize = 10_000;
@@ -111,10 +111,7 @@ async fn spawn_beside(n: usize, look: Option<Look>) -> Lap {
         if let Some(other) = other {
             assert!(other.stop().await > 1, "nothing went on beside");
         }
-        Lap {
-            latency: Latency::of(times),
-            ..lap
-        }
+        lap.with_quantiles(times)
     })
     .await
 }
