@@ -12,6 +12,13 @@ pub enum Denied {
     #[error("the limit is reached: try again in {0:?}")]
     RetryAfter(Duration),
 
+    /// As many are under way as may be, or others wait. Nobody knows how long.
+    #[error("{limit} may be under way at once, and none is free for a newcomer")]
+    AtLimit {
+        /// How many may be.
+        limit: usize,
+    },
+
     /// More was asked for than there can ever be at once.
     #[error("{asked} were asked for at once, and the burst is {burst}")]
     ExceedsBurst {
@@ -35,6 +42,20 @@ pub enum Denied {
         needs: Duration,
         /// How long there was.
         remaining: Duration,
+    },
+
+    /// The turn did not come in time: within what was said, or before the deadline.
+    #[error("the turn did not come within {after:?}")]
+    TimedOut {
+        /// How long it was waited for.
+        after: Duration,
+    },
+
+    /// As many keys are in use as there may be.
+    #[error("{max_keys} keys are in use, and there may be no more")]
+    TooManyKeys {
+        /// How many there may be.
+        max_keys: usize,
     },
 
     /// The limiter was closed.
