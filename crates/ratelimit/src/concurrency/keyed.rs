@@ -225,13 +225,12 @@ impl<K: Hash + Eq + Clone> KeyedConcurrency<K> {
             return Ok(known);
         }
         let made = Arc::new((self.make)(key));
-        let now = Instant::now();
         let mut removed = Removed::new();
         let mut table = self.table.lock();
         let found = match table.share(key) {
             Some(known) => Some(known),
             None => table
-                .insert(key, made.clone(), self.rules, now, &mut removed)
+                .insert(key, made.clone(), self.rules, Instant::now, &mut removed)
                 .then_some(made),
         };
         drop(table);
@@ -252,10 +251,9 @@ impl<K: Hash + Eq> KeyedConcurrency<K> {
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let now = Instant::now();
         let mut removed = Removed::new();
         let mut table = self.table.lock();
-        table.give_up(key, share, now, &mut removed);
+        table.give_up(key, share, Instant::now, &mut removed);
         drop(table);
         // A key's destructor may come back here.
         drop(removed);

@@ -1,4 +1,4 @@
-//! Which keys are remembered, and which have to go. No lock, and no clock.
+//! Which keys are remembered, and which have to go. No lock, and the time is asked for only where it says something.
 
 use std::borrow::Borrow;
 use std::collections::HashMap;
@@ -90,7 +90,7 @@ impl<K: Hash + Eq> Table<K> {
         &mut self,
         key: &Q,
         share: Arc<ConcurrencyLimiter>,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         removed: &mut Removed<K>,
     ) where
         K: Borrow<Q>,
@@ -108,7 +108,7 @@ impl<K: Hash + Eq> Table<K> {
             return;
         }
         if entry.limiter.is_adaptive() {
-            entry.idle_since = Some(now);
+            entry.idle_since = Some(now());
             self.idle += 1;
         } else if let Some((key, entry)) = self.entries.remove_entry(key) {
             removed.keys.push(key);
@@ -133,10 +133,11 @@ impl<K: Hash + Eq + Clone> Table<K> {
         key: &K,
         limiter: Arc<ConcurrencyLimiter>,
         rules: Rules,
-        now: Instant,
+        now: impl FnOnce() -> Instant,
         removed: &mut Removed<K>,
     ) -> bool {
         if self.len() >= self.sweep_at.min(rules.max_keys) {
+            let now = now();
             self.remove(usize::MAX, removed, |idle_since| {
                 now.saturating_duration_since(idle_since) >= rules.idle_for
             });
@@ -209,7 +210,7 @@ mod tests {
     /// Of a new key, and which keys had to go for it.
     fn insert(table: &mut Table<u32>, key: u32, now: Instant) -> (bool, Vec<u32>) {
         let mut removed = Removed::new();
-        let has_room = table.insert(&key, adaptive(), RULES, now, &mut removed);
+        let has_room = table.insert(&key, adaptive(), RULES, || now, &mut removed);
         let mut keys = removed.keys;
         keys.sort();
         keys.dedup();
@@ -220,7 +221,7 @@ mod tests {
     fn leave(table: &mut Table<u32>, key: u32, now: Instant) -> Vec<u32> {
         let share = table.peek(&key).unwrap();
         let mut removed = Removed::new();
-        table.give_up(&key, share, now, &mut removed);
+        table.give_up(&key, share, || now, &mut removed);
         removed.keys
     }
 
@@ -284,10 +285,10 @@ mod tests {
         let mut table = Table::new();
         let fixed = Arc::new(ConcurrencyLimiter::fixed(1));
         let mut removed = Removed::new();
-        assert!(table.insert(&1, fixed.clone(), RULES, now, &mut removed));
+        assert!(table.insert(&1, fixed.clone(), RULES, || now, &mut removed));
         insert(&mut table, 2, now);
         assert_eq!(leave(&mut table, 1, now), [], "there is another share");
-        table.give_up(&1, fixed, now, &mut removed);
+        table.give_up(&1, fixed, || now, &mut removed);
         assert_eq!(removed.keys, [1]);
         assert_eq!(leave(&mut table, 2, now), []);
         assert_eq!((table.len(), table.idle), (1, 1));
@@ -305,7 +306,7 @@ mod tests {
         let mut removed = Removed::new();
         table.remove(1, &mut removed, |_| true);
         insert(&mut table, 1, start);
-        table.give_up(&1, seen, start, &mut removed);
+        table.give_up(&1, seen, || start, &mut removed);
         assert_eq!((table.len(), table.idle), (1, 0), "it is another one");
         assert_eq!(removed.limiters.len(), 2);
     }
