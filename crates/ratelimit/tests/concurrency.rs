@@ -149,6 +149,16 @@ async fn waiting_ends_when_its_time_is_over() {
     free.unwrap().success();
 }
 
+#[test]
+fn who_has_no_time_needs_no_runtime() {
+    let limiter = ConcurrencyLimiter::fixed(1);
+    let _held = limiter.try_acquire().unwrap();
+    let denied = assert_ready_err!(spawn(limiter.acquire_within(Duration::ZERO)).poll());
+    let after = Duration::ZERO;
+    assert_eq!(denied, Denied::TimedOut { after });
+    assert_eq!(limiter.snapshot().waiters, 0);
+}
+
 #[tokio::test(start_paused = true)]
 async fn time_counts_from_the_first_poll() {
     let limiter = Arc::new(ConcurrencyLimiter::fixed(1));

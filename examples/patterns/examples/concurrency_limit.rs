@@ -136,7 +136,10 @@ async fn load(
     Ok(Seen {
         limit: limiter.limit(),
         per_second: latencies.len() as f64 / (time / 2).as_secs_f64(),
-        median: latencies[latencies.len() / 2],
+        median: latencies
+            .get(latencies.len() / 2)
+            .copied()
+            .unwrap_or_default(),
     })
 }
 

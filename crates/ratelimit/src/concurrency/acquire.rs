@@ -13,7 +13,13 @@ use super::limiter::{Line, Refused};
 use super::{ConcurrencyLimiter, Permit};
 use crate::Denied;
 
-/// Waits for a slot, from [`ConcurrencyLimiter::acquire`] and its kin.
+/// Waits for a slot, from [`ConcurrencyLimiter::acquire`] and its kin. It is `Unpin`.
+///
+/// Dropping it leaves the line.
+///
+/// # Cancel safety
+///
+/// A slot that was handed over and not looked at goes to the next in line.
 ///
 /// # Panics
 ///
