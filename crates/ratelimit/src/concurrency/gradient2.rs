@@ -17,15 +17,14 @@ use super::{Algorithm, InvalidLimit, Sample};
 /// the average of the last [`long_window`](Gradient2Builder::long_window) ones. Up to
 /// [`tolerance`](Gradient2Builder::tolerance) times that is well, and the limit grows by
 /// [`queue`](Gradient2Builder::queue); above, it shrinks in proportion, by half at most, and does not grow at the same time.
-/// Of either a part counts, the [`smoothing`](Gradient2Builder::smoothing). An overload costs a tenth of the limit, once
-/// in a window. That much is from
-/// [Netflix](https://github.com/Netflix/concurrency-limits), with its proposal to grow only where nothing speaks against it.
+/// Of either a part counts, the [`smoothing`](Gradient2Builder::smoothing). That is the algorithm of
+/// [Netflix](https://github.com/Netflix/concurrency-limits), and what was proposed there: not to grow and shrink at once.
 ///
-/// Two things are added. Under a load that never ebbs, a long average comes to follow the queue that the limit itself lets
-/// grow, and the limit runs away. So after each [`probe_every`](Gradient2Builder::probe_every) windows it lies at a
-/// quarter for two of them: one to let the queue drain, and one to see what a call takes without it. And a limit that
-/// lies at its least for five windows takes what calls take then for usual, in place of waiting until the average
-/// says so.
+/// Three things are added. An overload costs a tenth of the limit, once in a window. Under a load that never ebbs, a long
+/// average comes to follow the queue that the limit itself lets grow, and the limit runs away; so after each
+/// [`probe_every`](Gradient2Builder::probe_every) windows it lies at a quarter for two of them: one to let the queue drain, and
+/// one to see what a call takes without it. And a limit that lies at its least for five windows takes what calls take
+/// then for usual, in place of waiting until the average says so.
 ///
 /// # Examples
 ///
