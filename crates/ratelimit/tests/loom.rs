@@ -1,13 +1,14 @@
-//! The hand-overs, in every order in which threads can meet:
+//! What is lock-free and what hands off, in every order in which threads can meet:
 //! `RUSTFLAGS="--cfg shibuya_loom" cargo test --release -p shibuya-ratelimit --test loom`
 #![cfg(shibuya_loom)]
 
-#[path = "loom/concurrency.rs"]
-mod concurrency;
+mod loom {
+    mod concurrency;
+}
 
 /// All orders with up to three preemptions: the rest take minutes.
 fn bounded(model: impl Fn() + Send + Sync + 'static) {
-    let mut builder = loom::model::Builder::new();
+    let mut builder = ::loom::model::Builder::new();
     builder.preemption_bound = Some(3);
     builder.check(model);
 }
