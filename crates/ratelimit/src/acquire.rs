@@ -54,6 +54,7 @@ impl<P: Pointer> Turn<P> {
     pub(crate) fn poll_until(
         &mut self,
         deadline: Timestamp,
+        after: Duration,
         timer: Pin<&mut Timer>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Denied>> {
@@ -63,9 +64,8 @@ impl<P: Pointer> Turn<P> {
         if covers(deadline, cx) || timer.poll(deadline, cx).is_pending() {
             return Poll::Pending;
         }
-        let limit = self.leave().expect("it waits");
-        let due = limit.due_behind_all(Timestamp::now());
-        Poll::Ready(Err(hopeless(due, deadline)))
+        self.leave();
+        Poll::Ready(Err(Denied::TimedOut { after }))
     }
 
     fn enter(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
@@ -108,14 +108,12 @@ impl<P: Pointer> Turn<P> {
     }
 
     /// Leaves the line; what was granted and never seen goes back, and who is behind moves up.
-    fn leave(&mut self) -> Option<P> {
-        let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Done) else {
-            return None;
-        };
-        let limit = wait.list().0.clone();
-        drop(wait);
-        limit.tend();
-        Some(limit)
+    fn leave(&mut self) {
+        if let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Done) {
+            let limit = wait.list().0.clone();
+            drop(wait);
+            limit.tend();
+        }
     }
 }
 
@@ -207,7 +205,7 @@ impl Future for AcquireWithin<'_> {
         let deadline = *this
             .deadline
             .get_or_insert_with(|| Timestamp::now().after(*this.max));
-        this.turn.poll_until(deadline, this.timer, cx)
+        this.turn.poll_until(deadline, *this.max, this.timer, cx)
     }
 }
 

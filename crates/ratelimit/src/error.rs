@@ -12,6 +12,13 @@ pub enum Denied {
     #[error("the limit is reached: try again in {0:?}")]
     RetryAfter(Duration),
 
+    /// As many are under way as may be, or others wait. Nobody knows how long.
+    #[error("{limit} may be under way at once, and none is free for a newcomer")]
+    AtLimit {
+        /// How many may be.
+        limit: usize,
+    },
+
     /// More was asked for than there can ever be at once.
     #[error("{asked} were asked for at once, and the burst is {burst}")]
     ExceedsBurst {
@@ -37,11 +44,20 @@ pub enum Denied {
         remaining: Duration,
     },
 
-    /// Another key, and there is no room to remember what it does.
-    #[error("too many keys owe something: try again in {retry_after:?}")]
+    /// The turn did not come in time: within what was said, or before the deadline.
+    #[error("the turn did not come within {after:?}")]
+    TimedOut {
+        /// How long it was waited for.
+        after: Duration,
+    },
+
+    /// As many keys are in use as there may be.
+    #[error("{max_keys} keys are in use, and there may be no more")]
     TooManyKeys {
-        /// When one of them may have paid.
-        retry_after: Duration,
+        /// How many there may be.
+        max_keys: usize,
+        /// When there may be room again, where that is known.
+        retry_after: Option<Duration>,
     },
 
     /// The limiter was closed.
@@ -57,9 +73,8 @@ impl Denied {
     /// How long to wait before asking again can help; `None` where it can't, or where nobody knows.
     pub fn retry_after(&self) -> Option<Duration> {
         match *self {
-            Self::RetryAfter(after)
-            | Self::Hopeless { needs: after, .. }
-            | Self::TooManyKeys { retry_after: after } => Some(after),
+            Self::RetryAfter(after) | Self::Hopeless { needs: after, .. } => Some(after),
+            Self::TooManyKeys { retry_after, .. } => retry_after,
             _ => None,
         }
     }

@@ -4,6 +4,7 @@
 
 mod acquire;
 mod alarm;
+pub mod concurrency;
 mod error;
 mod gcra;
 mod keyed;
@@ -17,6 +18,7 @@ mod snapshot;
 mod stamp;
 
 pub use acquire::{Acquire, AcquireOwned, AcquireWithin};
+pub use concurrency::{Aimd, ConcurrencyLimiter, Gradient2, KeyedConcurrency, Vegas};
 pub use error::{Denied, InvalidQuota, Outage};
 pub use keyed::{AcquireKeyed, Full, Keyed};
 pub use limiter::RateLimiter;

@@ -287,7 +287,7 @@ impl RateLimiter {
     ///
     /// # Errors
     ///
-    /// As [`acquire_n`](Self::acquire_n). [`Denied::Hopeless`] also when the limit became slower meanwhile, and `max` is over.
+    /// As [`acquire_n`](Self::acquire_n), and [`Denied::TimedOut`] when the limit became slower meanwhile, and `max` is over.
     pub fn acquire_within(&self, n: u32, max: Duration) -> AcquireWithin<'_> {
         AcquireWithin::new(self.queue(), n, max)
     }

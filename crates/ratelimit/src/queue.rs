@@ -154,11 +154,6 @@ impl Queue {
         self.line.lock().closed
     }
 
-    /// When the turn of one who came now would be.
-    pub(crate) fn due_behind_all(&self, now: Timestamp) -> Timestamp {
-        self.line.lock().due_behind_all(1, now)
-    }
-
     pub(crate) fn snapshot(&self, now: Timestamp) -> RateSnapshot {
         let line = self.line.lock();
         let (waiters, queued) = (Guard::waiting(&line, 0), line.queued());

@@ -2,5 +2,6 @@
 #![cfg(not(shibuya_loom))]
 
 mod cancel_safety {
+    mod concurrency;
     mod rate;
 }

@@ -110,12 +110,11 @@ async fn what_owes_nothing_makes_room() {
         keyed.try_acquire(&key).unwrap();
     }
     let denied = keyed.try_acquire(&100).unwrap_err();
-    assert_eq!(
-        denied,
-        Denied::TooManyKeys {
-            retry_after: 10 * MS
-        }
-    );
+    let full = Denied::TooManyKeys {
+        max_keys: 100,
+        retry_after: Some(10 * MS),
+    };
+    assert_eq!(denied, full);
     assert_eq!(denied.retry_after(), Some(10 * MS));
     keyed.try_acquire(&50).unwrap(); // those that are there go on
     advance(10 * MS).await;

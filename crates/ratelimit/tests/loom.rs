@@ -3,6 +3,7 @@
 #![cfg(shibuya_loom)]
 
 mod loom {
+    mod concurrency;
     mod rate;
 }
 

@@ -104,7 +104,7 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Future for AcquireKeyed<K, S> {
             .turn
             .as_mut()
             .expect("the future was polled after it completed");
-        let answer = ready!(turn.poll_until(*this.deadline, this.timer, cx));
+        let answer = ready!(turn.poll_until(*this.deadline, *this.max, this.timer, cx));
         *this.turn = None;
         *this.visit = None;
         Poll::Ready(answer)

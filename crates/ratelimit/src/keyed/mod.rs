@@ -382,7 +382,10 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
         let inserted = shard.insert(hash, key.clone(), tat, now, on_full, |key| self.hash(key));
         inserted.map(drop).map_err(|until| {
             let retry_after = Duration::from_nanos(stamp::nanos(until.saturating_sub(now)));
-            Denied::TooManyKeys { retry_after }
+            Denied::TooManyKeys {
+                max_keys: self.0.settings.max_keys,
+                retry_after: (!retry_after.is_zero()).then_some(retry_after),
+            }
         })
     }
 }
