@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use ratelimit::Ratelimiter;
+use shibuya_ratelimit::RateLimiter;
 use throttle_net::Throttle;
 use tokio::task::{JoinSet, yield_now};
 
@@ -35,7 +36,8 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("ratelimit", LEAVE, waiting::<Ratelimiter>)
             .contender("throttle-net", LEAVE, waiting::<Throttle>)
             .contender("slots, sleep_until", LEAVE, waiting::<Slots>)
-            .contender("Semaphore, refilled", LEAVE, waiting::<Refilled>),
+            .contender("Semaphore, refilled", LEAVE, waiting::<Refilled>)
+            .contender("RateLimiter", LEAVE, waiting::<RateLimiter>),
         Case::new("cancel/behind", Threads::One, STAYING)
             .cold()
             .max_rounds(3)
@@ -45,7 +47,8 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("ratelimit", STAY, behind::<Ratelimiter>)
             .contender("throttle-net", STAY, behind::<Throttle>)
             .contender("slots, sleep_until", STAY, behind::<Slots>)
-            .contender("Semaphore, refilled", STAY, behind::<Refilled>),
+            .contender("Semaphore, refilled", STAY, behind::<Refilled>)
+            .contender("RateLimiter", STAY, behind::<RateLimiter>),
     ]
 }
 

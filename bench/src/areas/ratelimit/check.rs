@@ -2,6 +2,7 @@
 
 use better_bucket::Bucket;
 use ratelimit::Ratelimiter;
+use shibuya_ratelimit::RateLimiter;
 use throttle_net::Throttle;
 
 use super::by_hand::Slots;
@@ -36,6 +37,9 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("leaky-bucket, unfair", TIMES, move |n| {
                 allow::<LeakyBucketUnfair>(threads, n)
             })
+            .contender("RateLimiter", TIMES, move |n| {
+                allow::<RateLimiter>(threads, n)
+            })
     });
     let deny = [("deny/1", 1), ("deny/2", 2)].map(|(name, threads)| {
         Case::new(name, Threads::One, DENY)
@@ -52,6 +56,9 @@ pub(super) fn cases() -> Vec<Case> {
             })
             .contender("leaky-bucket, unfair", TIMES, move |n| {
                 deny::<LeakyBucketUnfair>(threads, n)
+            })
+            .contender("RateLimiter", TIMES, move |n| {
+                deny::<RateLimiter>(threads, n)
             })
     });
     allow.into_iter().chain(deny).collect()

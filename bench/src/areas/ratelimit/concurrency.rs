@@ -3,6 +3,7 @@
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Release};
 
+use shibuya_ratelimit::ConcurrencyLimiter;
 use throttle_net::{AdaptiveLimiter, Aimd};
 use tokio::sync::Semaphore;
 
@@ -20,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("tokio Semaphore", TIMES, move |n| semaphore(threads, n))
             .contender("counter + CAS", TIMES, move |n| counter(threads, n))
             .contender("throttle-net, AIMD", TIMES, move |n| aimd(threads, n))
+            .contender("ConcurrencyLimiter", TIMES, move |n| fixed(threads, n))
     });
     cases.into()
 }
@@ -52,4 +54,9 @@ async fn aimd(threads: usize, n: usize) -> Lap {
         permit.map(|permit| permit.success()).is_some()
     })
     .await
+}
+
+async fn fixed(threads: usize, n: usize) -> Lap {
+    let limiter = ConcurrencyLimiter::fixed(LIMIT);
+    on_threads(threads, n, || limiter.try_acquire().is_ok()).await
 }

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
 use ratelimit::Ratelimiter;
+use shibuya_ratelimit::RateLimiter;
 use throttle_net::Throttle;
 use tokio::task::JoinSet;
 
@@ -32,7 +33,8 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("ratelimit", WAITERS, drain::<Ratelimiter>)
             .contender("throttle-net", WAITERS, drain::<Throttle>)
             .contender("slots, sleep_until", WAITERS, drain::<Slots>)
-            .contender("Semaphore, refilled", WAITERS, drain::<Refilled>),
+            .contender("Semaphore, refilled", WAITERS, drain::<Refilled>)
+            .contender("RateLimiter", WAITERS, drain::<RateLimiter>),
     ]
 }
 

@@ -35,6 +35,7 @@ type GovernorQuanta = GovernorKeyed<QuantaClock>;
 type GovernorInstant = GovernorKeyed<MonotonicClock>;
 type RateNet = rate_net::RateLimiter;
 type ThrottleNet = PerKey<u64>;
+type Ours = shibuya_ratelimit::Keyed<u64>;
 
 pub(super) fn cases() -> Vec<Case> {
     let case = |name, about| Case::new(name, Threads::One, about).cold().max_rounds(5);
@@ -43,21 +44,24 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("governor", KEYS, fill::<GovernorQuanta>)
             .contender("governor, Instant", KEYS, fill::<GovernorInstant>)
             .contender("rate-net", KEYS, fill::<RateNet>)
-            .contender("throttle-net", KEYS, fill::<ThrottleNet>),
+            .contender("throttle-net", KEYS, fill::<ThrottleNet>)
+            .contender("Keyed", KEYS, fill::<Ours>),
         case("keyed/random", RANDOM)
             .contender("governor", KEYS, |n| known::<GovernorQuanta>(random(n)))
             .contender("governor, Instant", KEYS, |n| {
                 known::<GovernorInstant>(random(n))
             })
             .contender("rate-net", KEYS, |n| known::<RateNet>(random(n)))
-            .contender("throttle-net", KEYS, |n| known::<ThrottleNet>(random(n))),
+            .contender("throttle-net", KEYS, |n| known::<ThrottleNet>(random(n)))
+            .contender("Keyed", KEYS, |n| known::<Ours>(random(n))),
         case("keyed/zipf", ZIPF)
             .contender("governor", KEYS, |n| known::<GovernorQuanta>(zipf(n)))
             .contender("governor, Instant", KEYS, |n| {
                 known::<GovernorInstant>(zipf(n))
             })
             .contender("rate-net", KEYS, |n| known::<RateNet>(zipf(n)))
-            .contender("throttle-net", KEYS, |n| known::<ThrottleNet>(zipf(n))),
+            .contender("throttle-net", KEYS, |n| known::<ThrottleNet>(zipf(n)))
+            .contender("Keyed", KEYS, |n| known::<Ours>(zipf(n))),
         case("keyed/flood", FLOOD)
             .contender("governor, no bound", KEYS, |n| {
                 flood(n, GovernorQuanta::new(API, FEW), |_| {})
@@ -70,6 +74,9 @@ pub(super) fn cases() -> Vec<Case> {
             })
             .contender("throttle-net", KEYS, |n| {
                 flood(n, ThrottleNet::new(API, FEW), |_| {})
+            })
+            .contender("Keyed", KEYS, |n| {
+                flood(n, <Ours as Keyed>::new(API, FEW), |_| {})
             }),
     ]
 }

@@ -8,6 +8,7 @@ mod drain;
 mod keyed;
 mod keys;
 mod limiter;
+mod ours;
 mod parked;
 mod peers;
 mod sustained;

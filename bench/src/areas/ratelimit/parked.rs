@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
 use ratelimit::Ratelimiter;
+use shibuya_ratelimit::RateLimiter;
 use throttle_net::Throttle;
 use tokio::task::yield_now;
 
@@ -36,7 +37,8 @@ pub(super) fn cases() -> Vec<Case> {
             .contender("ratelimit", WAITERS, waiting::<Ratelimiter>)
             .contender("throttle-net", WAITERS, waiting::<Throttle>)
             .contender("slots, sleep_until", WAITERS, waiting::<Slots>)
-            .contender("Semaphore, refilled", WAITERS, waiting::<Refilled>),
+            .contender("Semaphore, refilled", WAITERS, waiting::<Refilled>)
+            .contender("RateLimiter", WAITERS, waiting::<RateLimiter>),
     ]
 }
 

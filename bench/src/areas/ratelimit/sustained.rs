@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use ratelimit::Ratelimiter;
+use shibuya_ratelimit::RateLimiter;
 use throttle_net::Throttle;
 use tokio::task::JoinSet;
 
@@ -76,6 +77,9 @@ fn case(name: &'static str, about: &'static str, rate: Rate, tasks: usize, time:
         })
         .contender("Semaphore, refilled", ideal, move |_| {
             sustained::<Refilled>(rate, tasks, time)
+        })
+        .contender("RateLimiter", ideal, move |_| {
+            sustained::<RateLimiter>(rate, tasks, time)
         })
 }
 
