@@ -10,6 +10,7 @@ use tokio::time::Instant;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(u64);
 
+#[inline]
 fn epoch() -> std::time::Instant {
     static EPOCH: OnceLock<std::time::Instant> = OnceLock::new();
     // A second early, so that a deadline a little in the past is still told from another.
@@ -24,6 +25,7 @@ impl Timestamp {
     pub const NEVER: Self = Self(u64::MAX);
 
     /// Reads Tokio's clock, so a paused one is honoured.
+    #[inline]
     pub fn now() -> Self {
         Self::from(Instant::now())
     }
@@ -65,12 +67,14 @@ impl Timestamp {
 }
 
 impl From<Instant> for Timestamp {
+    #[inline]
     fn from(at: Instant) -> Self {
         Self(nanos(at.into_std().saturating_duration_since(epoch())))
     }
 }
 
 /// `as_nanos` without its 128-bit arithmetic.
+#[inline]
 fn nanos(d: Duration) -> u64 {
     d.as_secs()
         .saturating_mul(1_000_000_000)

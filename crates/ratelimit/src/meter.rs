@@ -18,7 +18,7 @@ pub(crate) struct Meter {
 }
 
 struct Slot {
-    quota: [AtomicU64; 2],
+    quota: [AtomicU64; 5],
     /// When it began, as a stamp.
     since: AtomicU64,
 }
@@ -112,13 +112,13 @@ impl Slot {
     #[inline]
     fn quota(&self) -> Quota {
         // Acquire, so that who sees a part of a newer quota sees in the word that this one's time is over.
-        Quota::from_words([self.quota[0].load(Acquire), self.quota[1].load(Acquire)])
+        Quota::from_words(self.quota.each_ref().map(|word| word.load(Acquire)))
     }
 
     fn store(&self, quota: Quota, now: Units) {
-        let [interval, rest] = quota.to_words();
-        self.quota[0].store(interval, Release);
-        self.quota[1].store(rest, Release);
+        for (word, new) in self.quota.iter().zip(quota.to_words()) {
+            word.store(new, Release);
+        }
         self.since.store(stamp::pack(now), Release);
     }
 }

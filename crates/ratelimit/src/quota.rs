@@ -27,6 +27,9 @@ pub struct Quota {
     fraction: u8,
     debt: bool,
     burst: u32,
+    /// What one costs, and a burst: most checks need no more.
+    one: u64,
+    tolerance: Units,
 }
 
 /// Points in time are counted in parts of a nanosecond, so that what is added up is not rounded by much.
@@ -109,12 +112,19 @@ impl Quota {
         {
             fraction -= 1;
         }
-        Ok(Self {
-            interval: (units << fraction).div_ceil(n as u128) as u64,
+        let interval = (units << fraction).div_ceil(n as u128) as u64;
+        Ok(Self::from_parts(interval, fraction, false, 1))
+    }
+
+    const fn from_parts(interval: u64, fraction: u8, debt: bool, burst: u32) -> Self {
+        Self {
+            interval,
             fraction,
-            debt: false,
-            burst: 1,
-        })
+            debt,
+            burst,
+            one: cost(interval, fraction, 1) as u64,
+            tolerance: cost(interval, fraction, burst),
+        }
     }
 
     /// Lets `n` pass at once after a rest; 1 unless told.
@@ -135,12 +145,11 @@ impl Quota {
     /// # Errors
     ///
     /// [`InvalidQuota::ZeroBurst`].
-    pub const fn try_burst(mut self, n: u32) -> Result<Self, InvalidQuota> {
+    pub const fn try_burst(self, n: u32) -> Result<Self, InvalidQuota> {
         if n == 0 {
             return Err(InvalidQuota::ZeroBurst);
         }
-        self.burst = n;
-        Ok(self)
+        Ok(Self::from_parts(self.interval, self.fraction, self.debt, n))
     }
 
     /// Lets who asks for more than the burst pass when the burst is there, and makes those who come later
@@ -173,24 +182,22 @@ impl Quota {
 
     /// The same burst at another rate.
     pub(crate) const fn with_rate_of(self, other: Self) -> Self {
-        Self {
-            interval: other.interval,
-            fraction: other.fraction,
-            ..self
-        }
+        Self::from_parts(other.interval, other.fraction, self.debt, self.burst)
     }
 
     /// The time in which `n` are earned, rounded up.
     #[inline]
     pub(crate) const fn cost(self, n: u32) -> Units {
-        let exact = self.interval as Units * n as Units;
-        (exact + (1 << self.fraction) - 1) >> self.fraction
+        match n {
+            1 => self.one as Units,
+            n => cost(self.interval, self.fraction, n),
+        }
     }
 
     /// The time in which a burst is earned.
     #[inline]
     pub(crate) const fn tolerance(self) -> Units {
-        self.cost(self.burst)
+        self.tolerance
     }
 
     /// How many are earned in that time, and what is left over, as part of the interval.
@@ -206,22 +213,29 @@ impl Quota {
         (exact + (1 << self.fraction) - 1) >> self.fraction
     }
 
-    /// As two words, for who keeps it in atomics.
-    #[inline]
-    pub(crate) const fn to_words(self) -> [u64; 2] {
+    /// As words, for who keeps it in atomics.
+    pub(crate) const fn to_words(self) -> [u64; 5] {
         let rest = self.burst as u64 | (self.debt as u64) << 32 | (self.fraction as u64) << 40;
-        [self.interval, rest]
+        let (low, high) = (self.tolerance as u64, (self.tolerance >> 64) as u64);
+        [self.interval, rest, self.one, low, high]
     }
 
     #[inline]
-    pub(crate) const fn from_words([interval, rest]: [u64; 2]) -> Self {
+    pub(crate) const fn from_words([interval, rest, one, low, high]: [u64; 5]) -> Self {
         Self {
             interval,
             fraction: (rest >> 40) as u8,
             debt: rest >> 32 & 1 != 0,
             burst: rest as u32,
+            one,
+            tolerance: low as Units | (high as Units) << 64,
         }
     }
+}
+
+const fn cost(interval: u64, fraction: u8, n: u32) -> Units {
+    let exact = interval as Units * n as Units;
+    (exact + (1 << fraction) - 1) >> fraction
 }
 
 #[cfg(all(test, not(shibuya_loom)))]

@@ -40,6 +40,9 @@ const fn far(mut at: Units) -> u64 {
 
 #[inline]
 pub(crate) const fn unpack(stamp: u64) -> Units {
+    if stamp < LIMIT as u64 {
+        return stamp as Units;
+    }
     let exponent = (stamp >> MANTISSA) as u32 & ((1 << EXPONENT) - 1);
     ((stamp & (LIMIT as u64 - 1)) as Units) << (exponent * STEP)
 }
