@@ -174,7 +174,8 @@ impl<K: Hash + Eq + Clone> KeyedConcurrency<K> {
         wait(self.limiter_owned(key), max)
     }
 
-    /// The limiter of `key`, which stays for as long as this is kept: to look at it, set its limit, or close it.
+    /// The limiter of `key`, which stays for as long as this is kept: to look at it, set its limit, or close it. What was
+    /// set is forgotten together with the key.
     ///
     /// # Errors
     ///

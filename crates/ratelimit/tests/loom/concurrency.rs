@@ -125,7 +125,10 @@ fn the_last_of_two_takes_a_key_along() {
             permit.success();
         };
         let (other, there) = (keys.clone(), inside.clone());
-        let thread = thread::spawn(move || call(&other, &there));
+        let thread = thread::spawn(move || {
+            call(&other, &there);
+            call(&other, &there);
+        });
         call(&keys, &inside);
         thread.join().unwrap();
         assert!(keys.is_empty());
