@@ -27,6 +27,14 @@ pub(crate) fn take(quota: Quota, start: Units, now: Units, n: u32) -> Result<Uni
     }
 }
 
+/// As [`take`] of one at its arrival, where nothing is further away than a word says: most checks are of that kind.
+#[inline]
+pub(crate) fn take_one_near(one: u64, tolerance: u64, tat: u64, now: u64) -> Result<u64, u64> {
+    let end = tat.max(now) + one;
+    let due = end.saturating_sub(tolerance);
+    if due <= now { Ok(end) } else { Err(due) }
+}
+
 /// When `n` may pass. What exceeds the burst waits until the burst is there.
 #[inline]
 pub(crate) fn due(quota: Quota, start: Units, n: u32) -> Units {
@@ -101,6 +109,16 @@ mod tests {
                 let rounded = one_by_one - at_once.expect("they are rounded up one by one");
                 prop_assert!(rounded < Units::from(n));
             }
+        }
+
+        #[test]
+        fn what_is_near_is_taken_as_what_is_not(one in 1_u64..1 << 40, burst in 1_u32..1000, tat in 0_u64..1 << 57, now in 0_u64..1 << 57) {
+            let quota = Quota::every(Duration::from_nanos(one)).burst(burst);
+            let (one, tolerance) = (quota.cost(1) as u64, quota.tolerance() as u64);
+            let (tat, now) = (tat.min(now + 2 * tolerance), now);
+            let near = take_one_near(one, tolerance, tat, now);
+            let same = take(quota, start(tat.into(), now.into(), 0), now.into(), 1);
+            prop_assert_eq!(near.map(Units::from).map_err(Units::from), same);
         }
 
         /// As if it had never been, unless it has been earned since.

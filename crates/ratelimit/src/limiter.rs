@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use crate::acquire::{Acquire, AcquireOwned, AcquireWithin};
 use crate::meter::Ask;
-use crate::queue::Queue;
+use crate::queue::{Queue, retry_after};
 use crate::snapshot::RateSnapshot;
 use crate::stamp;
 use crate::{Denied, Quota, Reservation};
@@ -199,6 +199,17 @@ impl RateLimiter {
 
     #[inline]
     fn try_at(&self, n: u32, now: Timestamp) -> Result<(), Denied> {
+        if n == 1 {
+            match self.queue().meter.take_one_near(stamp::near(now)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(due)) => return Err(retry_after(due.into(), now)),
+                None => {}
+            }
+        }
+        self.try_slowly(n, now)
+    }
+
+    fn try_slowly(&self, n: u32, now: Timestamp) -> Result<(), Denied> {
         let ask = Ask::at_once(n, stamp::units(now));
         self.queue()
             .take_in_turn(n, now, |meter| meter.take(ask))

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::primitives::AtomicU64;
 
-use crate::stamp::{self, Units};
+use crate::stamp::{self, NEAR, Units};
 use crate::{Quota, gcra};
 
 pub(crate) struct Meter {
@@ -18,7 +18,10 @@ pub(crate) struct Meter {
 }
 
 struct Slot {
-    quota: [AtomicU64; 5],
+    quota: [AtomicU64; 2],
+    /// What one costs, and a burst, as far as they are near: calculated once.
+    one: AtomicU64,
+    tolerance: AtomicU64,
     /// When it began, as a stamp.
     since: AtomicU64,
 }
@@ -103,8 +106,11 @@ impl Word {
 
 impl Slot {
     fn new(quota: Quota) -> Self {
+        let [one, tolerance] = quota.near();
         Self {
             quota: quota.to_words().map(AtomicU64::new),
+            one: AtomicU64::new(one),
+            tolerance: AtomicU64::new(tolerance),
             since: AtomicU64::new(0),
         }
     }
@@ -119,6 +125,9 @@ impl Slot {
         for (word, new) in self.quota.iter().zip(quota.to_words()) {
             word.store(new, Release);
         }
+        let [one, tolerance] = quota.near();
+        self.one.store(one, Release);
+        self.tolerance.store(tolerance, Release);
         self.since.store(stamp::pack(now), Release);
     }
 }
@@ -172,6 +181,30 @@ impl Meter {
     #[inline]
     pub(crate) fn take_barging(&self, ask: Ask) -> Result<Taken, Refusal> {
         self.take_if(ask, |_| true)
+    }
+
+    /// As [`take`](Self::take) of one, where all is near and nobody waits. `None` where it is not so.
+    #[inline]
+    pub(crate) fn take_one_near(&self, now: u64) -> Option<Result<(), u64>> {
+        let word = self.load();
+        let slot = self.slot(word.generation());
+        let (one, tolerance) = (slot.one.load(Acquire), slot.tolerance.load(Acquire));
+        let tat = word.0 & (QUEUED - 1);
+        if word.is_queued() || tat.max(now) >= NEAR || tolerance >= NEAR {
+            return None;
+        }
+        let paused = self.paused_until.load(Relaxed);
+        if paused != 0 {
+            return None;
+        }
+        match gcra::take_one_near(one, tolerance, tat, now) {
+            Ok(end) if end < NEAR => {
+                let end = Word(word.0 - tat + end);
+                self.swap(word, end).ok().map(Ok)
+            }
+            Err(due) if self.load().generation() == word.generation() => Some(Err(due)),
+            _ => None,
+        }
     }
 
     #[inline]

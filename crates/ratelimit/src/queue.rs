@@ -175,6 +175,7 @@ impl Queue {
 }
 
 /// How long it is from now until then.
+#[inline]
 pub(crate) fn since(at: Units, now: Timestamp) -> Duration {
     Timestamp::from_nanos(stamp::nanos(at)).since(now)
 }
@@ -188,6 +189,7 @@ fn is_empty(line: &mut Guard<'_, Line>) -> bool {
     is_empty
 }
 
+#[inline]
 pub(crate) fn retry_after(due: Units, now: Timestamp) -> Denied {
     Denied::RetryAfter(since(due, now))
 }

@@ -27,9 +27,6 @@ pub struct Quota {
     fraction: u8,
     debt: bool,
     burst: u32,
-    /// What one costs, and a burst: most checks need no more.
-    one: u64,
-    tolerance: Units,
 }
 
 /// Points in time are counted in parts of a nanosecond, so that what is added up is not rounded by much.
@@ -113,18 +110,12 @@ impl Quota {
             fraction -= 1;
         }
         let interval = (units << fraction).div_ceil(n as u128) as u64;
-        Ok(Self::from_parts(interval, fraction, false, 1))
-    }
-
-    const fn from_parts(interval: u64, fraction: u8, debt: bool, burst: u32) -> Self {
-        Self {
+        Ok(Self {
             interval,
             fraction,
-            debt,
-            burst,
-            one: cost(interval, fraction, 1) as u64,
-            tolerance: cost(interval, fraction, burst),
-        }
+            debt: false,
+            burst: 1,
+        })
     }
 
     /// Lets `n` pass at once after a rest; 1 unless told.
@@ -145,11 +136,12 @@ impl Quota {
     /// # Errors
     ///
     /// [`InvalidQuota::ZeroBurst`].
-    pub const fn try_burst(self, n: u32) -> Result<Self, InvalidQuota> {
+    pub const fn try_burst(mut self, n: u32) -> Result<Self, InvalidQuota> {
         if n == 0 {
             return Err(InvalidQuota::ZeroBurst);
         }
-        Ok(Self::from_parts(self.interval, self.fraction, self.debt, n))
+        self.burst = n;
+        Ok(self)
     }
 
     /// Lets who asks for more than the burst pass when the burst is there, and makes those who come later
@@ -182,22 +174,29 @@ impl Quota {
 
     /// The same burst at another rate.
     pub(crate) const fn with_rate_of(self, other: Self) -> Self {
-        Self::from_parts(other.interval, other.fraction, self.debt, self.burst)
+        Self {
+            interval: other.interval,
+            fraction: other.fraction,
+            ..self
+        }
     }
 
     /// The time in which `n` are earned, rounded up.
     #[inline]
     pub(crate) const fn cost(self, n: u32) -> Units {
-        match n {
-            1 => self.one as Units,
-            n => cost(self.interval, self.fraction, n),
-        }
+        let exact = self.interval as Units * n as Units;
+        (exact + (1 << self.fraction) - 1) >> self.fraction
     }
 
     /// The time in which a burst is earned.
     #[inline]
     pub(crate) const fn tolerance(self) -> Units {
-        self.tolerance
+        self.cost(self.burst)
+    }
+
+    /// What one costs, and a burst, for as far as that is near.
+    pub(crate) fn near(self) -> [u64; 2] {
+        [self.cost(1), self.tolerance()].map(|units| u64::try_from(units).unwrap_or(u64::MAX))
     }
 
     /// How many are earned in that time, and what is left over, as part of the interval.
@@ -213,29 +212,21 @@ impl Quota {
         (exact + (1 << self.fraction) - 1) >> self.fraction
     }
 
-    /// As words, for who keeps it in atomics.
-    pub(crate) const fn to_words(self) -> [u64; 5] {
+    /// As two words, for who keeps it in atomics.
+    pub(crate) const fn to_words(self) -> [u64; 2] {
         let rest = self.burst as u64 | (self.debt as u64) << 32 | (self.fraction as u64) << 40;
-        let (low, high) = (self.tolerance as u64, (self.tolerance >> 64) as u64);
-        [self.interval, rest, self.one, low, high]
+        [self.interval, rest]
     }
 
     #[inline]
-    pub(crate) const fn from_words([interval, rest, one, low, high]: [u64; 5]) -> Self {
+    pub(crate) const fn from_words([interval, rest]: [u64; 2]) -> Self {
         Self {
             interval,
             fraction: (rest >> 40) as u8,
             debt: rest >> 32 & 1 != 0,
             burst: rest as u32,
-            one,
-            tolerance: low as Units | (high as Units) << 64,
         }
     }
-}
-
-const fn cost(interval: u64, fraction: u8, n: u32) -> Units {
-    let exact = interval as Units * n as Units;
-    (exact + (1 << fraction) - 1) >> fraction
 }
 
 #[cfg(all(test, not(shibuya_loom)))]

@@ -17,6 +17,9 @@ const EXPONENT: u32 = 3;
 const STEP: u32 = UNITS_PER_NANO.ilog2();
 const LIMIT: Units = 1 << MANTISSA;
 
+/// Below this a time is its own stamp.
+pub(crate) const NEAR: u64 = LIMIT as u64;
+
 /// How many bits of the word are used.
 pub(crate) const BITS: u32 = MANTISSA + EXPONENT;
 
@@ -50,6 +53,12 @@ pub(crate) const fn unpack(stamp: u64) -> Units {
 #[inline]
 pub(crate) fn units(at: Timestamp) -> Units {
     Units::from(at.as_nanos()) * Units::from(UNITS_PER_NANO)
+}
+
+/// In one word, whether it is [`NEAR`] or not.
+#[inline]
+pub(crate) fn near(at: Timestamp) -> u64 {
+    at.as_nanos().saturating_mul(UNITS_PER_NANO.into())
 }
 
 pub(crate) fn length(d: Duration) -> Units {

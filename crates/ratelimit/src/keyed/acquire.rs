@@ -65,14 +65,14 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Keyed<K, S> {
             slack: stamp::length(self.0.settings.slack),
             ..Ask::at_once(n, now)
         };
-        match self.look(key, ask) {
+        let hash = self.hash(key);
+        match self.look(hash, key, ask) {
             Look::Taken => return Ok(None),
             Look::Denied(denied) => return Err(denied),
             Look::Queued(visit) => return Ok(Some(visit)),
             Look::NotYet(_) => {}
         }
         let quota = self.quota(key);
-        let hash = self.hash(key);
         let mut shard = self.shard(hash);
         match shard.get(hash, key) {
             Some(entry) if entry.has_queue() => {

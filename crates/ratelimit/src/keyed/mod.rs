@@ -21,7 +21,7 @@ use crate::limiter::SLACK;
 use crate::meter::{Ask, Meter, Refusal, Taken};
 use crate::queue::{retry_after, since};
 use crate::snapshot::RateSnapshot;
-use crate::stamp::{self, Units};
+use crate::stamp::{self, NEAR, Units};
 use crate::{Denied, Quota, gcra};
 
 /// A rate limit for each key: a client's address, a tenant, a host that is asked.
@@ -66,6 +66,8 @@ struct Inner<K, S> {
 
 struct Settings<K> {
     quota: Quota,
+    /// What one costs of it, and a burst.
+    near: [u64; 2],
     quota_for: Option<QuotaFor<K>>,
     max_keys: usize,
     on_full: Full,
@@ -102,6 +104,7 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
     pub fn with_hasher(quota: Quota, hasher: S) -> Self {
         let settings = Settings {
             quota,
+            near: quota.near(),
             quota_for: None,
             max_keys: 1 << 20,
             on_full: Full::EvictLeastDebt,
@@ -209,8 +212,16 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
         K: Clone,
     {
         let now = Timestamp::now();
+        let hash = self.hash(key);
+        if n == 1 && self.0.settings.quota_for.is_none() {
+            match self.try_one_near(hash, key, stamp::near(now)) {
+                Some(Ok(())) => return Ok(()),
+                Some(Err(due)) => return Err(retry_after(due.into(), now)),
+                None => {}
+            }
+        }
         let ask = Ask::at_once(n, stamp::units(now));
-        match self.look(key, ask) {
+        match self.look(hash, key, ask) {
             Look::Taken => Ok(()),
             Look::Denied(denied) => Err(denied),
             Look::NotYet(due) => Err(retry_after(due, now)),
@@ -330,8 +341,27 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
         self.0.shards[bits & (self.0.shards.len() - 1)].0.lock()
     }
 
+    /// Takes one of a known key, of which nothing special is to be considered: most checks are of that kind.
+    #[inline]
+    fn try_one_near(&self, hash: u64, key: &K, now: u64) -> Option<Result<(), u64>> {
+        let [one, tolerance] = self.0.settings.near;
+        let mut shard = self.shard(hash);
+        let tat = shard.get(hash, key)?.near()?;
+        if now >= NEAR || tolerance >= NEAR {
+            return None;
+        }
+        match gcra::take_one_near(one, tolerance, *tat, now) {
+            Ok(end) if end < NEAR => {
+                *tat = end;
+                Some(Ok(()))
+            }
+            Ok(_) => None,
+            Err(due) => Some(Err(due)),
+        }
+    }
+
     /// Takes it, if nobody waits and there is enough.
-    fn look(&self, key: &K, ask: Ask) -> Look<K, S>
+    fn look(&self, hash: u64, key: &K, ask: Ask) -> Look<K, S>
     where
         K: Clone,
     {
@@ -340,7 +370,6 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
         if n > burst && !quota.allows_debt() {
             return Look::Denied(Denied::ExceedsBurst { asked: n, burst });
         }
-        let hash = self.hash(key);
         let mut shard = self.shard(hash);
         let Some(entry) = shard.get(hash, key) else {
             let tat = ask.now + quota.cost(n);

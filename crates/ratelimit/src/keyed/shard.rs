@@ -9,7 +9,7 @@ use hashbrown::hash_table::Entry as Slot;
 
 use super::Full;
 use crate::queue::Queue;
-use crate::stamp::{self, Units};
+use crate::stamp::{self, NEAR, Units};
 
 pub(crate) struct Shard<K> {
     entries: HashTable<Entry<K>>,
@@ -48,6 +48,12 @@ const SPARSE: usize = 4;
 impl<K> Entry<K> {
     pub(crate) fn tat(&self) -> Units {
         stamp::unpack(self.word & !QUEUED)
+    }
+
+    /// Its time where it is near and nobody waits: a stamp that is the time itself.
+    #[inline]
+    pub(crate) fn near(&mut self) -> Option<&mut u64> {
+        (self.word < NEAR).then_some(&mut self.word)
     }
 
     pub(crate) fn set_tat(&mut self, tat: Units) {
