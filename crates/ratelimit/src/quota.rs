@@ -152,6 +152,22 @@ impl Quota {
         self.debt
     }
 
+    /// The interval, exact.
+    pub(crate) const fn units(self) -> u64 {
+        self.interval
+    }
+
+    /// A part of it: its rate, and its burst, rounded down to no less than one.
+    pub(crate) fn share(self, part: f32) -> Self {
+        let part = f64::from(part);
+        Self {
+            // What is too slow for the type saturates.
+            interval: (self.interval as f64 / part).ceil() as u64,
+            burst: ((f64::from(self.burst) * part) as u32).max(1),
+            debt: self.debt,
+        }
+    }
+
     /// How many are earned each second.
     pub fn per_second_f64(self) -> f64 {
         f64::from(UNITS_PER_NANO) * 1e9 / self.interval as f64
