@@ -88,6 +88,9 @@ mod limiter;
 mod line;
 mod local;
 mod memory;
+#[cfg(feature = "redis")]
+#[cfg_attr(docsrs, doc(cfg(feature = "redis")))]
+pub mod redis;
 mod snapshot;
 
 pub use backend::{Answer, Backend, BackendError, Charge, Take, Verdict};
