@@ -20,10 +20,10 @@ pub(crate) fn decide(tat: Units, now: Units, quota: Quota, take: Take) -> (Units
         Take::Peek => (level.tat, level.verdict(Answer::Done)),
         Take::Acquire { least, most } => level.acquire(least, most),
         Take::Refund { n, charge } => {
-            let unearned = (charge.0.min(level.tat) - now).max(0);
+            let unearned = (charge.0 - now).max(0);
             let tat = level.tat - level.cost(n).min(unearned);
             let level = Level::new(tat, now, quota);
-            (tat, level.verdict(Answer::Done))
+            (level.tat, level.verdict(Answer::Done))
         }
     }
 }

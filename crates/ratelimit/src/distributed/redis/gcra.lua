@@ -42,6 +42,7 @@ end
 
 local function store()
   if tat < now or (tat == now and tat_part == 0) then
+    tat, tat_part = now, 0
     return redis.call('DEL', key)
   end
   local value = string.format('%.0f:%.0f:%.0f', tat, tat_part, now)
@@ -96,9 +97,6 @@ if verb == 'take' then
 elseif verb == 'refund' then
   local back, back_part = cost(tonumber(ARGV[5]))
   local to, to_part = tonumber(ARGV[6]), tonumber(ARGV[7])
-  if tat < to or (tat == to and tat_part < to_part) then
-    to, to_part = tat, tat_part
-  end
   -- What of the charge was not earned again.
   local owed, owed_part = to - now, to_part
   if owed < 0 then

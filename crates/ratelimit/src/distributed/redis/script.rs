@@ -289,6 +289,35 @@ mod tests {
         ran.unwrap();
     }
 
+    /// The quotient of two doubles is a whole number here, which the exact one is not.
+    #[test]
+    fn a_week_less_a_64th_of_a_nanosecond_is_no_week() {
+        let Some(server) = Redis::start() else { return };
+        let mut connection = Client::open(server.url())
+            .unwrap()
+            .get_connection()
+            .unwrap();
+        let script = at_told_times();
+        const WEEK: Units = 7 * 86_400_000_000;
+        let units = (WEEK * UNITS_PER_MICRO + 1) as u128;
+        let nanos = units * 1000;
+        let period = Duration::new(
+            (nanos / 1_000_000_000) as u64,
+            (nanos % 1_000_000_000) as u32,
+        );
+        let quota = Quota::per(64_000, period);
+        assert_eq!(u128::from(quota.units()), units);
+        let arguments = arguments(quota, Take::exactly(1)).unwrap();
+        let mut take = |micros| {
+            let reply = run(&mut connection, &script, micros, &arguments);
+            Reply::parse(&reply).unwrap().answer
+        };
+        assert!(matches!(take(0), Answer::Granted { .. }));
+        let retry_after = Duration::from_micros(1);
+        assert_eq!(take(WEEK), Answer::Denied { retry_after });
+        assert!(matches!(take(WEEK + 1), Answer::Granted { .. }));
+    }
+
     #[test]
     fn what_the_script_could_not_count_is_refused() {
         let slow = Quota::every(Duration::from_secs(365 * 86_400));
