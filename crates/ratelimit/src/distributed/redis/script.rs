@@ -305,17 +305,17 @@ mod tests {
             (nanos / 1_000_000_000) as u64,
             (nanos % 1_000_000_000) as u32,
         );
-        let quota = Quota::per(64_000, period);
+        let quota = Quota::per(64_000, period).burst(2);
         assert_eq!(u128::from(quota.units()), units);
-        let arguments = arguments(quota, Take::exactly(1)).unwrap();
+        let arguments = arguments(quota, Take::exactly(2)).unwrap();
         let mut take = |micros| {
             let reply = run(&mut connection, &script, micros, &arguments);
             Reply::parse(&reply).unwrap().answer
         };
         assert!(matches!(take(0), Answer::Granted { .. }));
         let retry_after = Duration::from_micros(1);
-        assert_eq!(take(WEEK), Answer::Denied { retry_after });
-        assert!(matches!(take(WEEK + 1), Answer::Granted { .. }));
+        assert_eq!(take(2 * WEEK), Answer::Denied { retry_after });
+        assert!(matches!(take(2 * WEEK + 1), Answer::Granted { .. }));
     }
 
     #[test]
