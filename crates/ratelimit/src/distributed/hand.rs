@@ -36,6 +36,8 @@ pub(super) struct Lot {
 struct Refusal {
     n: u32,
     until: Timestamp,
+    /// When there will be a lease to take, which may be later.
+    ask_again: Timestamp,
 }
 
 /// What the hand has for a request.
@@ -60,20 +62,26 @@ impl Hand {
         }
     }
 
-    /// Grants from what was leased, or denies by what was refused.
-    pub(super) fn take(&mut self, n: u32, quota: Quota, now: Timestamp) -> Held {
+    /// Grants from what was leased, or denies by what was refused. Who must know before `latest` does not wait for a lease.
+    pub(super) fn take(&mut self, n: u32, quota: Quota, latest: Timestamp, now: Timestamp) -> Held {
         self.expire(now);
         let at_hand: u64 = self.lots.iter().map(|lot| u64::from(lot.n)).sum();
         if at_hand >= u64::from(n) {
             self.demand.note(n);
             return Held::Granted(self.spend(n));
         }
-        match self.refusal {
-            // For less than was refused there may be enough.
-            Some(refusal) if n >= refusal.n && now < refusal.until => {
-                Held::Denied(self.outlook(n, 0, quota, now))
+        // For less than was refused there may be enough.
+        let Some(refusal) = self.refusal.filter(|refusal| n >= refusal.n) else {
+            return Held::Unknown;
+        };
+        let outlook = self.outlook(n, 0, quota, now);
+        let worthwhile = refusal.ask_again.since(now);
+        match () {
+            () if now < refusal.ask_again && refusal.ask_again <= latest => {
+                Held::Denied(outlook.max(worthwhile))
             }
-            _ => Held::Unknown,
+            () if now < refusal.until => Held::Denied(outlook),
+            () => Held::Unknown,
         }
     }
 
@@ -113,12 +121,23 @@ impl Hand {
         }
     }
 
-    /// Refused by the store.
-    pub(super) fn refused(&mut self, n: u32, retry_after: Duration, now: Timestamp) {
+    /// Refused by the store; `for_lease` is how much longer it takes until there is a lease to take.
+    pub(super) fn refused(
+        &mut self,
+        n: u32,
+        retry_after: Duration,
+        for_lease: Duration,
+        now: Timestamp,
+    ) {
         let says_less = |known: Refusal| now >= known.until || n <= known.n;
         if self.refusal.is_none_or(says_less) {
             let until = now.after(retry_after);
-            self.refusal = Some(Refusal { n, until });
+            let ask_again = until.after(for_lease);
+            self.refusal = Some(Refusal {
+                n,
+                until,
+                ask_again,
+            });
         }
     }
 
@@ -185,7 +204,7 @@ impl Hand {
     pub(super) fn matters_until(&self, now: Timestamp) -> Timestamp {
         let share = u64::try_from(self.share.max(0) / at(Timestamp::from_nanos(1)));
         let share = Timestamp::from_nanos(share.unwrap_or(u64::MAX));
-        let refused = self.refusal.map_or(now, |refusal| refusal.until);
+        let refused = self.refusal.map_or(now, |refusal| refusal.ask_again);
         let leased = self.lots.back().map_or(now, |lot| lot.expires);
         now.after(MEMORY).max(share).max(refused).max(leased)
     }
@@ -213,11 +232,23 @@ mod tests {
         let mut hand = Hand::new(at_ms(0));
         hand.granted(1, 3, Charge(1), at_ms(0));
         hand.granted(1, 4, Charge(2), at_ms(50));
-        assert_eq!(granted(hand.take(2, QUOTA, at_ms(60))), (2, Charge(1)));
-        assert_eq!(granted(hand.take(2, QUOTA, at_ms(60))), (2, Charge(1)));
-        assert_eq!(granted(hand.take(2, QUOTA, at_ms(149))), (2, Charge(2)));
+        assert_eq!(
+            granted(hand.take(2, QUOTA, Timestamp::NEVER, at_ms(60))),
+            (2, Charge(1))
+        );
+        assert_eq!(
+            granted(hand.take(2, QUOTA, Timestamp::NEVER, at_ms(60))),
+            (2, Charge(1))
+        );
+        assert_eq!(
+            granted(hand.take(2, QUOTA, Timestamp::NEVER, at_ms(149))),
+            (2, Charge(2))
+        );
         assert_eq!(hand.at_hand(), 1);
-        assert!(matches!(hand.take(1, QUOTA, at_ms(150)), Held::Unknown));
+        assert!(matches!(
+            hand.take(1, QUOTA, Timestamp::NEVER, at_ms(150)),
+            Held::Unknown
+        ));
     }
 
     #[test]
@@ -227,33 +258,75 @@ mod tests {
             Held::Denied(after) => Some(after.as_millis()),
             _ => None,
         };
-        hand.refused(3, Duration::from_millis(20), at_ms(0));
-        assert_eq!(denied(hand.take(2, QUOTA, at_ms(5))), None);
-        assert_eq!(denied(hand.take(3, QUOTA, at_ms(5))), Some(15));
-        assert_eq!(denied(hand.take(5, QUOTA, at_ms(5))), Some(35));
-        hand.refused(5, Duration::from_millis(80), at_ms(6));
-        assert_eq!(denied(hand.take(3, QUOTA, at_ms(6))), Some(14));
-        hand.refused(1, Duration::from_millis(4), at_ms(6));
-        assert_eq!(denied(hand.take(1, QUOTA, at_ms(6))), Some(4));
-        assert_eq!(denied(hand.take(1, QUOTA, at_ms(10))), None);
+        hand.refused(3, Duration::from_millis(20), Duration::ZERO, at_ms(0));
+        assert_eq!(
+            denied(hand.take(2, QUOTA, Timestamp::NEVER, at_ms(5))),
+            None
+        );
+        assert_eq!(
+            denied(hand.take(3, QUOTA, Timestamp::NEVER, at_ms(5))),
+            Some(15)
+        );
+        assert_eq!(
+            denied(hand.take(5, QUOTA, Timestamp::NEVER, at_ms(5))),
+            Some(35)
+        );
+        hand.refused(5, Duration::from_millis(80), Duration::ZERO, at_ms(6));
+        assert_eq!(
+            denied(hand.take(3, QUOTA, Timestamp::NEVER, at_ms(6))),
+            Some(14)
+        );
+        hand.refused(1, Duration::from_millis(4), Duration::ZERO, at_ms(6));
+        assert_eq!(
+            denied(hand.take(1, QUOTA, Timestamp::NEVER, at_ms(6))),
+            Some(4)
+        );
+        assert_eq!(
+            denied(hand.take(1, QUOTA, Timestamp::NEVER, at_ms(10))),
+            None
+        );
+    }
+
+    #[test]
+    fn a_lease_is_waited_for_by_those_who_have_the_time() {
+        let mut hand = Hand::new(at_ms(0));
+        let [until, for_lease] = [10, 20].map(Duration::from_millis);
+        hand.refused(1, until, for_lease, at_ms(0));
+        let denied = |held| match held {
+            Held::Denied(after) => Some(after.as_millis()),
+            _ => None,
+        };
+        for (now, latest, after) in [
+            (0, 30, Some(30)),
+            (0, 29, Some(10)),
+            (15, 30, Some(15)),
+            (15, 29, None),
+            (30, 99, None),
+        ] {
+            let held = hand.take(1, QUOTA, at_ms(latest), at_ms(now));
+            assert_eq!(denied(held), after, "at {now} of {latest}");
+        }
     }
 
     #[test]
     fn what_comes_back_in_time_is_granted_again() {
         let mut hand = Hand::new(at_ms(0));
         hand.granted(1, 2, Charge(1), at_ms(0));
-        let Held::Granted(lot) = hand.take(2, QUOTA, at_ms(0)) else {
+        let Held::Granted(lot) = hand.take(2, QUOTA, Timestamp::NEVER, at_ms(0)) else {
             panic!("it has two");
         };
         assert!(hand.put_back(lot, at_ms(99)));
-        assert!(matches!(hand.take(2, QUOTA, at_ms(99)), Held::Granted(_)));
+        assert!(matches!(
+            hand.take(2, QUOTA, Timestamp::NEVER, at_ms(99)),
+            Held::Granted(_)
+        ));
         assert!(!hand.put_back(lot, at_ms(100)));
     }
 
     #[test]
     fn who_joins_a_line_knows_what_stands_before_it() {
         let mut hand = Hand::new(at_ms(0));
-        hand.refused(2, Duration::from_millis(20), at_ms(0));
+        hand.refused(2, Duration::from_millis(20), Duration::ZERO, at_ms(0));
         hand.want(2);
         hand.want(3);
         assert_eq!(

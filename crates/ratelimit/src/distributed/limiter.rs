@@ -437,13 +437,13 @@ impl<B: Backend + 'static> Distributed<B> {
             return Ok(Grant::new(Origin::Store, 0, Charge(0)));
         }
         let Some(line) = line else {
-            return self.take_from_store(call, None, call.n).await;
+            return self.take_from_store(call, None, 0).await;
         };
         if let Some(decided) = self.take_from_hand(call, line) {
             return decided;
         }
         if !self.lease.is_some() {
-            return self.take_from_store(call, Some(line), call.n).await;
+            return self.take_from_store(call, Some(line), 0).await;
         }
         let _refill = call.in_time(line.refill()).await??;
         // Somebody else's lease may have brought it.
@@ -452,14 +452,12 @@ impl<B: Backend + 'static> Distributed<B> {
         }
         let now = Timestamp::now();
         let size = self.lease.size(call.quota, line.hand().demand(now));
-        let behind = u32::try_from(line.waiting_for_refill()).unwrap_or(u32::MAX);
-        let most = size.max(behind.saturating_mul(call.n).saturating_add(call.n));
-        self.take_from_store(call, Some(line), most).await
+        self.take_from_store(call, Some(line), size).await
     }
 
     fn take_from_hand(&self, call: &Call<'_>, line: &Line) -> Option<Result<Grant, Denied>> {
         let now = Timestamp::now();
-        match line.with(now, |hand| hand.take(call.n, call.quota, now)) {
+        match line.with(now, |hand| hand.take(call.n, call.quota, call.latest, now)) {
             Held::Granted(lot) => {
                 self.counts.granted_from_lease.add_one();
                 Some(Ok(Grant::leased(lot)))
@@ -472,18 +470,17 @@ impl<B: Backend + 'static> Distributed<B> {
         }
     }
 
-    /// Takes up to `most` for this request and for others, of which the rest stays at hand. From the answer to where its
-    /// parts are kept nothing is awaited, so that nothing is lost in between.
+    /// Takes what this request and those behind it want, or a lease of that size if it is more; the rest stays at hand. From the answer to
+    /// where its parts are kept nothing is awaited, so that nothing is lost in between.
     async fn take_from_store(
         &self,
         call: &Call<'_>,
         line: Option<&Line>,
-        most: u32,
+        lease: u32,
     ) -> Result<Grant, Denied> {
-        let burst = call.quota.burst_size();
-        let wanted = line.map_or(0, |line| line.hand().wanted());
-        let wanted = u32::try_from(wanted).unwrap_or(u32::MAX);
-        let (least, most) = (call.n, most.max(wanted).min(burst).max(call.n));
+        let wanted = line.map_or(0, |line| call.wanted_by_all(line));
+        let most = lease.max(wanted).min(call.quota.burst_size());
+        let (least, most) = (call.n, most.max(call.n));
         let answer = self.ask(call, Take::Acquire { least, most }).await;
         let now = Timestamp::now();
         match answer.map(|verdict| verdict.answer) {
@@ -496,14 +493,21 @@ impl<B: Backend + 'static> Distributed<B> {
             }
             Ok(Answer::Denied { retry_after }) => {
                 self.counts.denied.add_one();
+                let for_lease = call.earned_in(lease.saturating_sub(least));
                 let remember = |line: &Line| {
-                    line.with(now, |hand| hand.refused(least, retry_after, now));
+                    line.with(now, |hand| {
+                        hand.refused(least, retry_after, for_lease, now);
+                    });
                 };
                 match line {
                     Some(line) => remember(line),
                     None => remember(&self.table.enter(call.key)),
                 }
-                Err(Denied::RetryAfter(retry_after))
+                let worthwhile = retry_after.saturating_add(for_lease);
+                match now.after(worthwhile) <= call.latest {
+                    true => Err(Denied::RetryAfter(worthwhile)),
+                    false => Err(Denied::RetryAfter(retry_after)),
+                }
             }
             // An answer to something else.
             Ok(_) => self.without_store(call, line, Outage::Refused),
@@ -700,6 +704,18 @@ impl Call<'_> {
         let wanted = hand.wanted();
         let outlook = || hand.outlook(self.n, wanted, self.quota, Timestamp::now());
         (wanted > 0).then(|| outlook().max(self.quota.interval()))
+    }
+
+    /// By this request, and by others of this process that wait.
+    fn wanted_by_all(&self, line: &Line) -> u32 {
+        let in_line = line.hand().wanted();
+        let for_refill = line.waiting_for_refill() as u64 * u64::from(self.n);
+        let wanted = in_line.max(u64::from(self.n).saturating_add(for_refill));
+        u32::try_from(wanted).unwrap_or(u32::MAX)
+    }
+
+    fn earned_in(&self, n: u32) -> Duration {
+        self.quota.interval().saturating_mul(n)
     }
 
     /// Whether it makes sense to wait so long.

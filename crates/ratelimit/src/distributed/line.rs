@@ -223,7 +223,7 @@ mod tests {
     fn refuse(line: &Line, ms: u64) {
         let now = Timestamp::now();
         line.with(now, |hand| {
-            hand.refused(1, Duration::from_millis(ms), now);
+            hand.refused(1, Duration::from_millis(ms), Duration::ZERO, now);
         });
     }
 

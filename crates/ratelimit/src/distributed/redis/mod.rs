@@ -6,7 +6,7 @@ mod script;
 use std::fmt;
 
 use ::redis::aio::ConnectionLike;
-use ::redis::{Cmd, RedisError, RedisResult, Value, from_redis_value};
+use ::redis::{Cmd, RedisError, RedisResult};
 
 pub use reconnecting::Reconnecting;
 
@@ -94,19 +94,18 @@ impl<C: ConnectionLike + Clone + Send + Sync> Backend for RedisBackend<C> {
                 answer = self.ask(&command("EVAL", SCRIPT.text()), take).await;
             }
         }
-        let reply = answer.and_then(|value| Ok(from_redis_value::<Vec<i64>>(value)?));
-        Reply::parse(&reply.map_err(to_backend_error)?)
+        Reply::parse(&answer.map_err(to_backend_error)?)
     }
 }
 
 impl<C: ConnectionLike + Clone> RedisBackend<C> {
     /// Tries once more if the connection was lost before the answer: the server may have been restarted since the last request. It
     /// may have done the request, too. A second charge is no harm, but a second refund is.
-    async fn ask(&self, command: &Cmd, take: Take) -> RedisResult<Value> {
-        let answer = self.connection.clone().req_packed_command(command).await;
+    async fn ask(&self, command: &Cmd, take: Take) -> RedisResult<Vec<i64>> {
+        let answer = command.query_async(&mut self.connection.clone()).await;
         match answer {
             Err(error) if is_lost(&error) && !matches!(take, Take::Refund { .. }) => {
-                self.connection.clone().req_packed_command(command).await
+                command.query_async(&mut self.connection.clone()).await
             }
             answer => answer,
         }
