@@ -114,7 +114,7 @@ impl<B: Backend + 'static> Distributed<B> {
     /// When a share is not above 0 and at most 1.
     #[track_caller]
     pub fn on_error(self, fail: Fail) -> Self {
-        self.try_on_error(fail).unwrap_or_else(|e| panic!("{e}"))
+        or_panic(self.try_on_error(fail))
     }
 
     /// Like [`on_error`](Self::on_error), for a share that comes from outside.
@@ -134,7 +134,7 @@ impl<B: Backend + 'static> Distributed<B> {
     /// When it is zero.
     #[track_caller]
     pub fn timeout(self, limit: Duration) -> Self {
-        self.try_timeout(limit).unwrap_or_else(|e| panic!("{e}"))
+        or_panic(self.try_timeout(limit))
     }
 
     /// Like [`timeout`](Self::timeout), for a time that comes from outside.
@@ -158,7 +158,7 @@ impl<B: Backend + 'static> Distributed<B> {
     /// When it is 0.
     #[track_caller]
     pub fn max_keys(self, n: usize) -> Self {
-        self.try_max_keys(n).unwrap_or_else(|e| panic!("{e}"))
+        or_panic(self.try_max_keys(n))
     }
 
     /// Like [`max_keys`](Self::max_keys), for a number that comes from outside.
@@ -666,6 +666,15 @@ impl<B: Backend + 'static> fmt::Debug for Distributed<B> {
             .field("fail", &self.fail)
             .field("keys", &self.table.len())
             .finish_non_exhaustive()
+    }
+}
+
+/// At the caller's line.
+#[track_caller]
+fn or_panic<T>(result: Result<T, InvalidDistributed>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
     }
 }
 
