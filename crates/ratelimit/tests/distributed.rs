@@ -159,6 +159,62 @@ async fn a_turn_after_the_deadline_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_comes_late_does_not_pass_those_who_wait_for_more() {
+    let (_store, limit) = limit(Mode::Quick);
+    limit.acquire_n("key", 4).await.unwrap();
+    let began = Instant::now();
+    let wait = |n| {
+        let limit = limit.clone();
+        tokio::spawn(async move {
+            limit.acquire_n("key", n).await.unwrap();
+            began.elapsed()
+        })
+    };
+    let first = wait(3);
+    sleep(15 * MS).await;
+    let second = wait(1);
+    assert_eq!(first.await.unwrap(), 30 * MS);
+    assert_eq!(second.await.unwrap(), 40 * MS);
+}
+
+/// Somebody else, who may have more at once, takes what those who wait had hoped for.
+#[tokio::test(start_paused = true)]
+async fn hope_may_be_lost_later() {
+    let (store, limit) = limit(Mode::Quick);
+    let thief = Distributed::new(store, Quota::per_second(100).burst(100));
+    limit.acquire_n("key", 4).await.unwrap();
+    let began = Instant::now();
+    let wait = |within| {
+        let limit = limit.clone();
+        tokio::spawn(async move {
+            let refused = limit.acquire_within("key", 1, within * MS).await;
+            (refused.unwrap_err(), began.elapsed())
+        })
+    };
+    let hopeless = |needs, remaining| Denied::Hopeless {
+        needs: needs * MS,
+        remaining: remaining * MS,
+    };
+    let first = wait(25);
+    sleep(5 * MS).await;
+    thief.try_acquire_n("key", 3).await.unwrap();
+    // At its turn it learns that it will not have one in time.
+    assert_eq!(first.await.unwrap(), (hopeless(30, 15), 10 * MS));
+
+    let patient = tokio::spawn({
+        let limit = limit.clone();
+        async move { limit.acquire("key").await }
+    });
+    yield_now().await;
+    let behind = wait(45);
+    yield_now().await;
+    thief.try_acquire_n("key", 20).await.unwrap();
+    // Those before it wait for longer than it can.
+    assert_eq!(behind.await.unwrap(), (hopeless(10, 0), 55 * MS));
+    patient.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_slow_store_does_not_hold_up_who_has_little_time() {
     let (_store, limit) = limit(Mode::Slow(100 * MS));
     let began = Instant::now();
