@@ -20,7 +20,7 @@ pub enum Origin {
     /// The store, which was asked.
     Store,
 
-    /// A lease, which the store had granted before.
+    /// A lease, or somebody who stood before in the same line: the store had granted it with what they asked for.
     Lease,
 
     /// This process's own share, since the store was out: [`Fail::LocalShare`](super::Fail::LocalShare).

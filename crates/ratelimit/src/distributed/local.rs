@@ -84,7 +84,7 @@ pub(crate) fn at(time: Timestamp) -> Units {
     Units::from(time.as_nanos()) * Units::from(UNITS_PER_NANO)
 }
 
-#[cfg(test)]
+#[cfg(all(test, not(shibuya_loom)))]
 pub(crate) fn units(d: Duration) -> Units {
     Units::try_from(d.as_nanos()).expect("94 bits") * Units::from(UNITS_PER_NANO)
 }

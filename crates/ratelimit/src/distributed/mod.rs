@@ -37,12 +37,15 @@
 //!
 //! # Guarantees
 //!
+//! As long as the store decides:
+//!
 //! - **A ceiling for all.** Up to any moment, all processes together were granted no more than `burst + t / interval`, where `t` is the
 //!   time since the first request; whatever crashed, was cancelled, timed out or was leased. A charge comes before its grant, and
 //!   a charge whose answer nobody saw counts as used. In any window of length `w`, it is no more than `burst + w / interval` where
 //!   nothing is leased.
 //! - **Leases are charged before they are spent.** A process that dies takes along what it had leased, and no more. What was leased and
-//!   then granted later makes a window's sum larger by what is earned in 100 ms at the most, the age at which a lease ends.
+//!   then granted later makes a window's sum larger by what is earned in 100 ms at the most, the age at which a lease ends. So does what was
+//!   taken for waiters that left.
 //! - **An honest refusal.** Who comes after [`RetryAfter`](crate::Denied::RetryAfter) is let through, unless somebody else was first.
 //! - **Order.** Those of one process who wait for a key come in turn. `try_acquire` does not pass those who stand in line. Between
 //!   processes there is no order: who asks first gets it.
@@ -66,7 +69,8 @@
 //! - **Waiters ask together.** The first in line takes what is there for all behind it.
 //! - **Leases**, if there are to be any: with [`Lease::auto`] a process takes at once what it has lately granted in 20 ms, up to a quarter of
 //!   the burst divided by the number of processes. At 10,000 per second that is one round trip for up to 200 grants. Those who come
-//!   while a lease is being taken wait for it.
+//!   while a lease is being taken wait for it. When the limit is reached, the store is asked again when there is a lease to take, and not
+//!   for each single one; a refusal names that time, and only who has no time for it asks sooner.
 //!
 //! Choose the burst no smaller than what is earned in a few milliseconds: a timer of Tokio's is as coarse as one, and a round trip takes its time;
 //! what is earned meanwhile and is more than the burst is lost.

@@ -26,7 +26,7 @@ pub struct DistributedSnapshot {
     pub outages: u64,
     /// Granted by the store.
     pub granted: u64,
-    /// Granted from a lease.
+    /// Granted from a lease, or from what was taken for all who wait.
     pub granted_from_lease: u64,
     /// Refused by the store.
     pub denied: u64,
@@ -44,7 +44,7 @@ pub struct DistributedSnapshot {
     pub keys: usize,
     /// How many wait.
     pub waiting: usize,
-    /// What is leased and not granted yet.
+    /// What was taken from the store and is not granted yet.
     pub leased: u64,
     /// Why the store gives no answers, if it doesn't.
     pub outage: Option<Outage>,
