@@ -2,6 +2,7 @@
 #![cfg(all(unix, feature = "redis", not(shibuya_loom)))]
 
 use std::env;
+use std::error::Error;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
@@ -10,10 +11,13 @@ use std::time::{Duration, Instant};
 use servers::Redis;
 use shibuya_ratelimit::distributed::redis::RedisBackend;
 use shibuya_ratelimit::distributed::{
-    Answer, Backend, Distributed, Fail, Grant, Lease, Origin, Take,
+    Answer, Backend, Charge, Distributed, Fail, Grant, Lease, Origin, Take,
 };
 use shibuya_ratelimit::{Denied, Outage, Quota};
 use shibuya_testkit::{Ending, cancel_at_every_poll};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
@@ -303,6 +307,69 @@ async fn a_server_that_hangs_costs_one_timeout_now_and_then() {
     redis.resume();
     // What it did not answer it has done, so at worst they are all taken: then the limit has refused.
     until(async || unavailable(limit.try_acquire("key").await).is_none()).await;
+}
+
+/// A server that lets clients in and then says nothing more, or hangs up at the first request. Gives the number of the connection for each
+/// request.
+async fn silent_server(hangs_up: bool) -> (String, mpsc::UnboundedReceiver<u32>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}", listener.local_addr().unwrap());
+    let (heard, requests) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        for number in 1.. {
+            let (mut client, _) = listener.accept().await.unwrap();
+            let heard = heard.clone();
+            tokio::spawn(async move {
+                let mut part = [0; 4096];
+                while let Ok(length @ 1..) = client.read(&mut part).await {
+                    let text = String::from_utf8_lossy(&part[..length]);
+                    let greetings = text.matches("SETINFO").count();
+                    client
+                        .write_all(&b"+OK\r\n".repeat(greetings))
+                        .await
+                        .unwrap();
+                    if text.contains("EVALSHA") {
+                        heard.send(number).unwrap();
+                        if hangs_up {
+                            break;
+                        }
+                    }
+                }
+            });
+        }
+    });
+    (url, requests)
+}
+
+#[tokio::test]
+async fn a_connection_on_which_nobody_answers_is_given_up() {
+    let (url, mut requests) = silent_server(false).await;
+    let backend = RedisBackend::open(&url).unwrap();
+    let mut numbers = Vec::new();
+    for _ in 0..7 {
+        tokio::select! {
+            answer = backend.take(b"key", HOURLY, Take::Peek) => panic!("{answer:?}"),
+            number = requests.recv() => numbers.push(number.unwrap()),
+        }
+    }
+    assert_eq!(numbers, [1, 1, 1, 2, 2, 2, 3]);
+}
+
+#[tokio::test]
+async fn what_may_have_been_done_is_not_given_back_twice() {
+    let (url, mut requests) = silent_server(true).await;
+    let backend = RedisBackend::open(&url).unwrap();
+    let refund = Take::Refund {
+        n: 1,
+        charge: Charge(0),
+    };
+    for (take, attempts) in [(Take::exactly(1), 2), (refund, 1), (Take::Peek, 2)] {
+        let lost = backend.take(b"key", HOURLY, take).await.unwrap_err();
+        assert_eq!(lost.outage(), Outage::Unreachable);
+        assert!(lost.source().is_some(), "it says why");
+        let sent: Vec<_> = std::iter::from_fn(|| requests.try_recv().ok()).collect();
+        assert_eq!(sent.len(), attempts, "{take:?}");
+    }
 }
 
 #[tokio::test]
