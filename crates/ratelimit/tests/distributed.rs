@@ -395,6 +395,33 @@ async fn an_old_lease_is_not_spent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_store_that_gave_all_is_asked_again_when_there_is_a_lease() {
+    let (store, limit) = leasing(Mode::Quick, Lease::up_to(10));
+    accustom(&limit).await;
+    while limit.snapshot().leased > 0 {
+        limit.try_acquire("key").await.unwrap();
+    }
+    let quota = limit.quota("key");
+    let thief = Distributed::new(store.clone(), quota);
+    let all_but_three = store.remaining("key", quota).await - 3;
+    thief.try_acquire_n("key", all_but_three).await.unwrap();
+
+    let before = store.asked();
+    for _ in 0..3 {
+        limit.try_acquire("key").await.unwrap();
+    }
+    for _ in 0..100 {
+        let refused = limit.try_acquire("key").await.unwrap_err();
+        assert_eq!(refused, Denied::RetryAfter(10 * MS));
+    }
+    assert_eq!(store.asked(), before + 1);
+    // Who has no time for that gets what there is.
+    let began = Instant::now();
+    limit.acquire_within("key", 1, 5 * MS).await.unwrap();
+    assert_eq!(began.elapsed(), MS);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refund_from_a_lease_goes_to_the_lease_while_it_lasts() {
     let (store, limit) = leasing(Mode::Quick, Lease::auto());
     let quota = limit.quota("key");

@@ -118,8 +118,9 @@ pub(super) struct Demand {
 }
 
 impl Demand {
-    /// What was this long ago has 1/e of its weight left.
-    const MEMORY: Duration = Duration::from_millis(100);
+    /// What was this long ago has 1/e of its weight left. So a lease is about as large as what was granted in this time, and
+    /// doubles from one to the next until it is large enough.
+    const MEMORY: Duration = AHEAD;
 
     pub(super) fn new(now: Timestamp) -> Self {
         Self {
@@ -177,7 +178,7 @@ mod tests {
         }
         let steady = demand.per_second(at(1000));
         assert!((steady - 5000.0).abs() < 1.0, "{steady}");
-        let less = demand.per_second(at(1100));
+        let less = demand.per_second(at(1020));
         assert!((less - 5000.0 / std::f64::consts::E).abs() < 10.0, "{less}");
         assert!(demand.per_second(at(10_000)) < 1.0);
     }

@@ -487,7 +487,14 @@ impl<B: Backend + 'static> Distributed<B> {
             Ok(Answer::Granted { n, charge }) if n >= least => {
                 self.counts.granted.add_one();
                 if let Some(line) = line {
-                    line.with(now, |hand| hand.granted(least, n - least, charge, now));
+                    let [one, for_lease] = [1, lease.saturating_sub(1)].map(|n| call.earned_in(n));
+                    line.with(now, |hand| {
+                        hand.granted(least, n - least, charge, now);
+                        // That was all it had. What it earns in a round trip is not worth one.
+                        if n < lease {
+                            hand.refused(1, one, for_lease, now);
+                        }
+                    });
                 }
                 Ok(Grant::new(Origin::Store, least, charge))
             }
