@@ -5,6 +5,7 @@
 mod acquire;
 mod alarm;
 pub mod concurrency;
+pub mod distributed;
 mod error;
 mod gcra;
 mod keyed;

@@ -166,6 +166,29 @@ impl Quota {
         self.debt
     }
 
+    /// The interval in whole units, as a store counts it: rounded up.
+    pub(crate) const fn units(self) -> u64 {
+        self.cost(1) as u64
+    }
+
+    /// A part of it: its rate, and its burst, rounded down to no less than one.
+    pub(crate) fn share(self, part: f32) -> Self {
+        let part = f64::from(part);
+        // As much longer as fits into the word, with fewer bits behind the point if need be. What is too slow for the type saturates.
+        let mut interval = self.interval as f64 / part;
+        let mut fraction = self.fraction;
+        while interval >= u64::MAX as f64 && fraction > 0 {
+            interval /= 2.0;
+            fraction -= 1;
+        }
+        Self {
+            interval: interval.ceil() as u64,
+            fraction,
+            debt: self.debt,
+            burst: ((f64::from(self.burst) * part) as u32).max(1),
+        }
+    }
+
     /// How many are earned each second.
     pub fn per_second_f64(self) -> f64 {
         let interval = self.interval as f64 / (1_u64 << self.fraction) as f64;

@@ -3,5 +3,6 @@
 
 mod cancel_safety {
     mod concurrency;
+    mod distributed;
     mod rate;
 }
