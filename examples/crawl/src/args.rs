@@ -35,7 +35,7 @@ pub struct Args {
     #[arg(long, value_name = "N", default_value = "6", value_parser = value_parser!(u16).range(1..))]
     pub concurrency: u16,
 
-    /// Requests per second, at most
+    /// Requests per second to each host, at most
     #[arg(long, value_name = "N", value_parser = rate)]
     pub rate: Option<f64>,
 

@@ -33,7 +33,7 @@ pub struct Options {
     pub depth: Option<usize>,
     /// How many requests at a time; not 0.
     pub concurrency: usize,
-    /// How many requests per second.
+    /// How many requests per second to each host.
     pub rate: Option<f64>,
     /// The time for one attempt at a request.
     pub timeout: Duration,

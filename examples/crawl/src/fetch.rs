@@ -50,7 +50,7 @@ pub struct Fetcher {
 
 impl Fetcher {
     /// A client for the site of `start`: `timeout` for each attempt at a request, up to `retries` more of them, `rate` of
-    /// them all per second.
+    /// them all per second and host.
     ///
     /// # Errors
     ///
@@ -139,7 +139,7 @@ impl Fetcher {
         let mut run = run.budget(&retries.budget).classify(Setback::verdict);
         for number in 1.. {
             if let Some(pace) = &self.pace {
-                step("wait for a turn (--rate)", pace.turn()).await;
+                step("wait for a turn (--rate)", pace.turn(url)).await;
             }
             let sent = Instant::now();
             let outcome = run.attempt(self.request(url, read)).await;
