@@ -10,11 +10,22 @@ use crate::stamp::Units;
 
 /// Where the time of somebody who arrives begins: at `tat`, or, when the limit has been at rest, at the arrival.
 ///
-/// A limit was not at rest that was only as late to serve as `slack`. What was missed then, since a timer rang late, is not lost.
+/// A limit that is only late has not been at rest: timers ring late, and those they wake come late. Of what was missed so,
+/// `slack` is made up for.
 #[inline]
 pub(crate) fn start(tat: Units, arrival: Units, slack: Units) -> Units {
-    if tat + slack >= arrival { tat } else { arrival }
+    let behind = arrival.saturating_sub(tat);
+    if behind <= slack {
+        tat
+    } else if behind <= slack * REST {
+        arrival - slack
+    } else {
+        arrival
+    }
 }
+
+/// Who comes as many times later than `slack` finds the limit at rest.
+const REST: Units = 10;
 
 /// The new `tat` when `n` may pass now, or else the time from which on they may.
 #[inline]

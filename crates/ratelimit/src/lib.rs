@@ -15,6 +15,7 @@ mod meter;
 mod queue;
 mod quota;
 mod reservation;
+mod sliding_window;
 mod snapshot;
 mod stamp;
 
@@ -25,4 +26,5 @@ pub use keyed::{AcquireKeyed, Full, Keyed};
 pub use limiter::RateLimiter;
 pub use quota::Quota;
 pub use reservation::Reservation;
+pub use sliding_window::SlidingWindow;
 pub use snapshot::RateSnapshot;

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use shibuya_ratelimit::{Quota, RateLimiter};
+use shibuya_ratelimit::{Quota, RateLimiter, SlidingWindow};
 
 /// Where each of them panics.
 fn lines(calls: &[&dyn Fn()]) -> Vec<(String, u32)> {
@@ -30,13 +30,15 @@ fn panics_point_at_the_caller() {
     const SECOND: Duration = Duration::from_secs(1);
     let limiter = RateLimiter::per_second(1);
     let first = line!() + 2;
-    let calls: [&dyn Fn(); 8] = [
+    let calls: [&dyn Fn(); 10] = [
         &|| drop(RateLimiter::per_second(0)),
         &|| drop(RateLimiter::per_minute(0)),
         &|| drop(RateLimiter::every(Duration::ZERO)),
         &|| drop(RateLimiter::every(Duration::MAX)),
         &|| drop(RateLimiter::per_minute(1).burst(0)),
         &|| _ = Quota::per(65, Duration::from_nanos(1)),
+        &|| drop(SlidingWindow::new(0, SECOND)),
+        &|| drop(SlidingWindow::new(1, Duration::MAX)),
         &|| limiter.set_rate(0, SECOND),
         &|| limiter.set_burst(0),
     ];

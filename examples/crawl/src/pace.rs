@@ -18,7 +18,9 @@ impl Pace {
     /// If `rate` isn't a positive number, or less than one in years.
     #[must_use]
     pub fn new(rate: f64) -> Self {
-        Self(Keyed::new(Quota::every(Duration::from_secs_f64(1.0 / rate))))
+        Self(Keyed::new(Quota::every(Duration::from_secs_f64(
+            1.0 / rate,
+        ))))
     }
 
     /// Waits for the next turn to ask the host of `url`.
