@@ -122,6 +122,31 @@ mod tests {
             }
         }
 
+        /// Those who come, and are served, as late as it may be.
+        #[test]
+        fn slack_adds_no_more_than_itself_to_any_window(
+            burst in 1_u32..5,
+            slack in 0_u64..5_000,
+            asks in prop::collection::vec((0_u64..8_000, 0_u64..3_000), 1..80),
+        ) {
+            let quota = Quota::every(Duration::from_nanos(1_000)).burst(burst);
+            let nanos = |n: u64| Units::from(n) * 64;
+            let (mut tat, mut now, mut grants) = (now(), now(), Vec::new());
+            for (pause, late) in asks {
+                let arrival = now + nanos(pause);
+                now = arrival + nanos(late);
+                if let Ok(next) = take(quota, start(tat, arrival, nanos(slack)), now, 1) {
+                    tat = next;
+                    grants.push(now);
+                }
+            }
+            for (i, from) in grants.iter().enumerate() {
+                for (n, to) in (1..).zip(&grants[i..]) {
+                    prop_assert!(quota.cost(n) <= quota.tolerance() + (to - from) + nanos(slack));
+                }
+            }
+        }
+
         #[test]
         fn what_is_near_is_taken_as_what_is_not(one in 1_u64..1 << 40, burst in 1_u32..1000, tat in 0_u64..1 << 57, now in 0_u64..1 << 57) {
             let quota = Quota::every(Duration::from_nanos(one)).burst(burst);

@@ -187,7 +187,9 @@ async fn a_wait_that_became_longer_ends_at_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_are_timed_anew() {
-    let limiter = RateLimiter::every(Duration::from_secs(1)).burst(3);
+    let limiter = RateLimiter::every(Duration::from_secs(1))
+        .burst(3)
+        .slack(Duration::ZERO);
     limiter.try_acquire_n(3).unwrap();
     let start = Instant::now();
     let elapsed = || start.elapsed().as_millis();
