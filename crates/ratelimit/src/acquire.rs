@@ -81,7 +81,7 @@ impl<P: Pointer> Turn<P> {
             }
             Err(Refusal::Until(_) | Refusal::Line) => {}
         }
-        let claim = Claim::new(self.n, now, deadline.min(bound().at()));
+        let claim = Claim::new(self.n, deadline.min(bound().at()));
         self.stage = Stage::Waiting(Wait::new(Lane(limit), claim));
         self.look(deadline, cx)
     }

@@ -24,7 +24,6 @@ pub(crate) struct Line {
 pub(crate) struct Claim {
     n: u32,
     in_line: bool,
-    since: Timestamp,
     /// Who can't be served by then need not wait.
     deadline: Timestamp,
 }
@@ -37,11 +36,10 @@ pub(crate) enum Answer {
 }
 
 impl Claim {
-    pub(crate) fn new(n: u32, since: Timestamp, deadline: Timestamp) -> Self {
+    pub(crate) fn new(n: u32, deadline: Timestamp) -> Self {
         Self {
             n,
             in_line: false,
-            since,
             deadline,
         }
     }
@@ -50,7 +48,6 @@ impl Claim {
         Ask {
             n: self.n,
             now: stamp::units(now),
-            arrival: stamp::units(self.since),
             slack,
         }
     }

@@ -31,19 +31,13 @@ struct Slot {
 pub(crate) struct Ask {
     pub(crate) n: u32,
     pub(crate) now: Units,
-    /// When it came: earlier than now for who waited.
-    pub(crate) arrival: Units,
+    /// By how much the limit may have been late.
     pub(crate) slack: Units,
 }
 
 impl Ask {
     pub(crate) fn at_once(n: u32, now: Units) -> Self {
-        Self {
-            n,
-            now,
-            arrival: now,
-            slack: 0,
-        }
+        Self { n, now, slack: 0 }
     }
 }
 
@@ -216,7 +210,7 @@ impl Meter {
                 return Err(Refusal::Line);
             }
             let quota = self.slot(word.generation()).quota();
-            let start = gcra::start(word.tat(), ask.arrival, ask.slack);
+            let start = gcra::start(word.tat(), ask.now, ask.slack);
             let fits = ask.n <= quota.burst_size() || quota.allows_debt();
             let verdict = gcra::take(quota, start, ask.now, ask.n);
             let refusal = match verdict {
@@ -336,7 +330,7 @@ impl Meter {
     /// From when on `n` may pass who come now and stand behind `queued` others.
     pub(crate) fn due_behind(&self, queued: u64, ask: Ask) -> Units {
         let (quota, tat) = self.read();
-        let start = gcra::start(tat, ask.arrival, ask.slack);
+        let start = gcra::start(tat, ask.now, ask.slack);
         let behind = start + quota.cost(1) * Units::from(queued);
         gcra::due(quota, behind, ask.n).max(self.paused_until())
     }

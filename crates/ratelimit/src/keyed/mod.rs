@@ -386,7 +386,7 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
             }
             return Look::Queued(visit);
         }
-        let start = gcra::start(entry.tat(), ask.arrival, ask.slack);
+        let start = gcra::start(entry.tat(), ask.now, ask.slack);
         match gcra::take(quota, start, ask.now, n) {
             Ok(tat) => {
                 entry.set_tat(tat);
