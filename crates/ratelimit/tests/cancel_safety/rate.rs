@@ -69,6 +69,20 @@ async fn acquire_owned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn acquire_owned_within() {
+    let report = cancel_at_every_poll(
+        "RateLimiter::acquire_owned_within",
+        async || {
+            let world = World::new();
+            let turn = world.limiter.acquire_owned_within(2, 50 * MS);
+            (world, turn)
+        },
+        World::check,
+    );
+    really_waited(report.await);
+}
+
+#[tokio::test(start_paused = true)]
 async fn acquire_within() {
     let report = cancel_at_every_poll(
         "RateLimiter::acquire_within",
