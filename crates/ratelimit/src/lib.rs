@@ -16,6 +16,7 @@ mod quota;
 mod reservation;
 mod snapshot;
 mod stamp;
+mod throttle;
 
 pub use acquire::{Acquire, AcquireOwned, AcquireWithin};
 pub use concurrency::{Aimd, ConcurrencyLimiter, Gradient2, KeyedConcurrency, Vegas};
@@ -25,3 +26,4 @@ pub use limiter::RateLimiter;
 pub use quota::Quota;
 pub use reservation::Reservation;
 pub use snapshot::RateSnapshot;
+pub use throttle::{AcquireThrottled, Throttle};

@@ -4,4 +4,5 @@
 mod cancel_safety {
     mod concurrency;
     mod rate;
+    mod throttle;
 }
