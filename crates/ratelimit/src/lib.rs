@@ -7,6 +7,9 @@ mod alarm;
 pub mod concurrency;
 mod error;
 mod gcra;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod keyed;
 mod limiter;
 mod line;
@@ -17,6 +20,9 @@ mod reservation;
 mod snapshot;
 mod stamp;
 mod throttle;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
 
 pub use acquire::{Acquire, AcquireOwned, AcquireWithin};
 pub use concurrency::{Aimd, ConcurrencyLimiter, Gradient2, KeyedConcurrency, Vegas};
