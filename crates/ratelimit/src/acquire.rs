@@ -141,9 +141,18 @@ impl<P: Pointer> Drop for Turn<P> {
 #[must_use = "futures do nothing unless polled"]
 pub struct Acquire<'a>(Turn<&'a Queue>);
 
-/// Waits for its turn, from [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned). As [`Acquire`], and `'static`.
-#[must_use = "futures do nothing unless polled"]
-pub struct AcquireOwned(Turn<Arc<Queue>>);
+pin_project! {
+    /// Waits for its turn, from [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned) and
+    /// [`acquire_owned_within`](crate::RateLimiter::acquire_owned_within). As [`Acquire`], and `'static`.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AcquireOwned {
+        turn: Turn<Arc<Queue>>,
+        max: Duration,
+        deadline: Option<Timestamp>,
+        #[pin]
+        timer: Timer,
+    }
+}
 
 pin_project! {
     /// Waits for its turn, and not for longer than told, from [`RateLimiter::acquire_within`](crate::RateLimiter::acquire_within).
@@ -165,8 +174,13 @@ impl<'a> Acquire<'a> {
 }
 
 impl AcquireOwned {
-    pub(crate) fn new(limit: Arc<Queue>, n: u32) -> Self {
-        Self(Turn::new(limit, n))
+    pub(crate) fn new(limit: Arc<Queue>, n: u32, max: Duration) -> Self {
+        Self {
+            turn: Turn::new(limit, n),
+            max,
+            deadline: None,
+            timer: Timer::new(),
+        }
     }
 }
 
@@ -192,8 +206,12 @@ impl Future for Acquire<'_> {
 impl Future for AcquireOwned {
     type Output = Result<(), Denied>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll(Timestamp::NEVER, cx)
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let deadline = *this
+            .deadline
+            .get_or_insert_with(|| Timestamp::now().after(*this.max));
+        this.turn.poll_until(deadline, *this.max, this.timer, cx)
     }
 }
 
@@ -217,7 +235,7 @@ impl fmt::Debug for Acquire<'_> {
 
 impl fmt::Debug for AcquireOwned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt("AcquireOwned", f)
+        self.turn.fmt("AcquireOwned", f)
     }
 }
 

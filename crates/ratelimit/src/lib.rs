@@ -8,6 +8,9 @@ pub mod concurrency;
 pub mod distributed;
 mod error;
 mod gcra;
+#[cfg(feature = "http")]
+#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
+pub mod http;
 mod keyed;
 mod limiter;
 mod line;
@@ -18,6 +21,10 @@ mod reservation;
 mod sliding_window;
 mod snapshot;
 mod stamp;
+mod throttle;
+#[cfg(feature = "tower")]
+#[cfg_attr(docsrs, doc(cfg(feature = "tower")))]
+pub mod tower;
 
 pub use acquire::{Acquire, AcquireOwned, AcquireWithin};
 pub use concurrency::{Aimd, ConcurrencyLimiter, Gradient2, KeyedConcurrency, Vegas};
@@ -28,3 +35,4 @@ pub use quota::Quota;
 pub use reservation::Reservation;
 pub use sliding_window::SlidingWindow;
 pub use snapshot::RateSnapshot;
+pub use throttle::{AcquireThrottled, Throttle};

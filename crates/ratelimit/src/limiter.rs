@@ -287,7 +287,20 @@ impl RateLimiter {
     ///
     /// As [`acquire_n`](Self::acquire_n).
     pub fn acquire_owned(&self, n: u32) -> AcquireOwned {
-        AcquireOwned::new(self.queue().clone(), n)
+        self.acquire_owned_within(n, Duration::MAX)
+    }
+
+    /// As [`acquire_within`](Self::acquire_within), with a future that is `'static`.
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`acquire`](Self::acquire).
+    ///
+    /// # Errors
+    ///
+    /// As [`acquire_within`](Self::acquire_within).
+    pub fn acquire_owned_within(&self, n: u32, max: Duration) -> AcquireOwned {
+        AcquireOwned::new(self.queue().clone(), n, max)
     }
 
     /// As [`acquire_n`](Self::acquire_n), for no longer than `max`. When the turn is known to come later it fails at once.

@@ -5,4 +5,5 @@ mod cancel_safety {
     mod concurrency;
     mod distributed;
     mod rate;
+    mod throttle;
 }

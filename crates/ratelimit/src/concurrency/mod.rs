@@ -59,7 +59,7 @@
 //! # A rate, too
 //!
 //! A call that must keep to a rate as well takes its slot first, and gives it back as ignored if the rate denies it: the other
-//! way round, a token of the rate would be spent on a call that then waits in line.
+//! way round, a token of the rate would be spent on a call that then waits in line. [`Throttle`](crate::Throttle) does that.
 //!
 //! # What it does not do
 //!

@@ -51,6 +51,13 @@ impl<L: Deref<Target = ConcurrencyLimiter>> Permit<L> {
         }
     }
 
+    /// The call begins only now: what was waited for since the permit was given is none of the other side's time.
+    pub(crate) fn begin(&mut self) {
+        if let Some(began) = &mut self.call.began {
+            *began = Instant::now();
+        }
+    }
+
     /// The call was served. The time since the permit was given is what it took.
     pub fn success(mut self) {
         self.end = End::Told(Outcome::Success);
