@@ -28,6 +28,9 @@ mod en_cleanup_and_shutdown {}
 #[doc = include_str!("src/en/retrying.md")]
 mod en_retrying {}
 
+#[doc = include_str!("src/en/limiting.md")]
+mod en_limiting {}
+
 #[doc = include_str!("src/en/locks-and-signals.md")]
 mod en_locks_and_signals {}
 

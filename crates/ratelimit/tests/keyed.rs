@@ -160,19 +160,6 @@ async fn who_is_waited_for_stays() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_flood_of_keys_leaves_neither_keys_nor_memory() {
-    let keyed = keyed();
-    for key in 0..100_000 {
-        keyed.try_acquire(&key).unwrap();
-        if key % 100 == 0 {
-            advance(MS).await;
-        }
-    }
-    // Ten milliseconds' worth of them owe something, and the sweep is a little behind.
-    assert!(keyed.len() < 10_000, "{}", keyed.len());
-}
-
 #[test]
 #[should_panic(expected = "before it is cloned")]
 fn a_clone_can_be_set_up_no_more() {
