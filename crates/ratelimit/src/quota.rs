@@ -1,3 +1,4 @@
+use std::fmt;
 use std::time::Duration;
 
 use crate::InvalidQuota;
@@ -19,7 +20,7 @@ use crate::stamp::Units;
 /// assert_eq!(API.interval(), Duration::from_millis(10));
 /// assert!(Quota::try_per(0, Duration::from_secs(1)).is_err());
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Quota {
     /// The interval in [units](UNITS_PER_NANO), rounded up, with `fraction` bits behind the point: a limit of bytes has intervals far below
     /// a nanosecond.
@@ -249,6 +250,16 @@ impl Quota {
             debt: rest >> 32 & 1 != 0,
             burst: rest as u32,
         }
+    }
+}
+
+impl fmt::Debug for Quota {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quota")
+            .field("interval", &self.interval())
+            .field("burst", &self.burst)
+            .field("debt", &self.debt)
+            .finish()
     }
 }
 

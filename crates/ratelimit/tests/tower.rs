@@ -219,7 +219,7 @@ mod rate {
 
     #[tokio::test(start_paused = true)]
     async fn each_key_has_its_own() {
-        let limit = Keyed::new(Quota::every(10 * MS));
+        let limit = Keyed::new(Quota::every(10 * MS)).slack(Duration::ZERO);
         for max in [Duration::ZERO, 5 * MS] {
             let layer = RateLimitLayer::new(limit.clone()).wait(max);
             let service = layer.key(|request: &u64| request % 4).layer(Server::new());
