@@ -29,6 +29,8 @@ pub(crate) enum Extra {
     Overtaken,
     /// How many were turned away.
     Denied,
+    /// How often a server was asked, per operation.
+    RoundTrips,
 }
 
 impl Extra {
@@ -45,6 +47,7 @@ impl Extra {
             Self::OverIdeal => ("× ideal", "", 2),
             Self::Overtaken => ("overtaken", "", 0),
             Self::Denied => ("denied", " %", 1),
+            Self::RoundTrips => ("round trips", "", 3),
         }
     }
 

@@ -11,6 +11,7 @@ mod limiter;
 mod ours;
 mod parked;
 mod peers;
+mod shared;
 mod sustained;
 
 use crate::case::Area;
@@ -24,6 +25,7 @@ pub(super) fn area() -> Area {
         drain::cases(),
         cancel::cases(),
         parked::cases(),
+        shared::cases(),
     ];
     Area {
         name: "ratelimit",
