@@ -10,6 +10,7 @@ use crate::meter::Ask;
 use crate::queue::Queue;
 use crate::snapshot::RateSnapshot;
 use crate::stamp;
+use crate::tally::{RATE, Tally};
 use crate::{Denied, Quota, Reservation};
 
 /// A rate limit, exact to the nanosecond, for one process.
@@ -203,6 +204,7 @@ impl RateLimiter {
         self.queue()
             .take_in_turn(n, now, |meter| meter.take(ask))
             .map(drop)
+            .tally(RATE)
     }
 
     /// Takes up to `n`, and at least one. Gives how many.
@@ -216,6 +218,7 @@ impl RateLimiter {
         self.queue()
             .take_in_turn(n, now, |meter| meter.take_up_to(n, units))
             .map(|taken| taken.n())
+            .tally(RATE)
     }
 
     /// Takes one now or not at all, past those who wait in line.
@@ -226,12 +229,13 @@ impl RateLimiter {
     pub fn try_acquire_barging(&self) -> Result<(), Denied> {
         let now = Timestamp::now();
         if self.queue().is_closed() {
-            return Err(Denied::Closed);
+            return Err(Denied::Closed).tally(RATE);
         }
         let ask = Ask::at_once(1, stamp::units(now));
         self.queue()
             .take_in_turn(1, now, |meter| meter.take_barging(ask))
             .map(drop)
+            .tally(RATE)
     }
 
     /// Waits for one. First come, first served.
@@ -340,7 +344,8 @@ impl RateLimiter {
             let (taken, at) = meter.take_ahead(n, units)?;
             due.set(at);
             Ok(taken)
-        })?;
+        });
+        let taken = taken.tally(RATE)?;
         let ready_at = Timestamp::from_nanos(stamp::nanos(due.get())).max(now);
         Ok(Reservation::new(self.queue().clone(), taken, ready_at))
     }

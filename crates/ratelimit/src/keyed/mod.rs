@@ -22,6 +22,7 @@ use crate::meter::{Ask, Meter, Refusal, Taken};
 use crate::queue::{retry_after, since};
 use crate::snapshot::RateSnapshot;
 use crate::stamp::{self, Units};
+use crate::tally::{RATE, Tally};
 use crate::{Denied, Quota, gcra};
 
 /// A rate limit for each key: a client's address, a tenant, a host that is asked.
@@ -210,7 +211,7 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
     {
         let now = Timestamp::now();
         let ask = Ask::at_once(n, stamp::units(now));
-        match self.look(key, ask) {
+        let answer = match self.look(key, ask) {
             Look::Taken => Ok(()),
             Look::Denied(denied) => Err(denied),
             Look::NotYet(due) => Err(retry_after(due, now)),
@@ -220,7 +221,8 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
                     meter.take(ask)
                 })
                 .map(drop),
-        }
+        };
+        answer.tally(RATE)
     }
 
     /// Waits for one. First come, first served, for each key.
