@@ -15,6 +15,7 @@ use crate::Denied;
 use crate::line::{Answer, Claim};
 use crate::meter::Refusal;
 use crate::queue::{Lane, Queue};
+use crate::tally::{RATE, Tally, Waiting};
 
 /// What all futures that wait for a turn have inside.
 pub(crate) struct Turn<P: Pointer> {
@@ -28,7 +29,7 @@ impl<P: Deref<Target = Queue> + Clone> Pointer for P {}
 
 enum Stage<P: Pointer> {
     New(P),
-    Waiting(Wait<Lane<P>>),
+    Waiting(Wait<Lane<P>>, Waiting),
     Done,
 }
 
@@ -44,7 +45,7 @@ impl<P: Pointer> Turn<P> {
     fn poll(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
         match &mut self.stage {
             Stage::New(_) => self.enter(deadline, cx),
-            Stage::Waiting(_) => self.look(deadline, cx),
+            Stage::Waiting(..) => self.look(deadline, cx),
             Stage::Done => panic!("the future was polled after it completed"),
         }
     }
@@ -65,7 +66,7 @@ impl<P: Pointer> Turn<P> {
             return Poll::Pending;
         }
         self.leave();
-        Poll::Ready(Err(Denied::TimedOut { after }))
+        Poll::Ready(Err(Denied::TimedOut { after }).tally(RATE))
     }
 
     fn enter(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
@@ -74,28 +75,31 @@ impl<P: Pointer> Turn<P> {
         };
         let now = Timestamp::now();
         match limit.take_without_waiting(self.n, now) {
-            Ok(_) => return Poll::Ready(Ok(())),
+            Ok(_) => return Poll::Ready(Ok(()).tally(RATE)),
             Err(Refusal::Exceeds { burst }) => {
                 let asked = self.n;
-                return Poll::Ready(Err(Denied::ExceedsBurst { asked, burst }));
+                return Poll::Ready(Err(Denied::ExceedsBurst { asked, burst }).tally(RATE));
             }
             Err(Refusal::Until(_) | Refusal::Line) => {}
         }
         let claim = Claim::new(self.n, deadline.min(bound().at()));
-        self.stage = Stage::Waiting(Wait::new(Lane(limit), claim));
+        self.stage = Stage::Waiting(Wait::new(Lane(limit), claim), Waiting::begin(RATE));
         self.look(deadline, cx)
     }
 
     fn look(&mut self, deadline: Timestamp, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
-        let Stage::Waiting(wait) = &mut self.stage else {
+        let Stage::Waiting(wait, waiting) = &mut self.stage else {
             unreachable!("it waits");
         };
         let Poll::Ready(answer) = Pin::new(&mut *wait).poll(cx) else {
             wait.list().0.watch();
             return Poll::Pending;
         };
+        if let Ok(Answer::Granted(_)) = answer {
+            waiting.note();
+        }
         self.stage = Stage::Done;
-        Poll::Ready(match answer {
+        let answer = match answer {
             Ok(Answer::Granted(_)) => Ok(()),
             Ok(Answer::Exceeds { burst }) => Err(Denied::ExceedsBurst {
                 asked: self.n,
@@ -104,12 +108,13 @@ impl<P: Pointer> Turn<P> {
             Ok(Answer::Full { max_waiters }) => Err(Denied::QueueFull { max_waiters }),
             Ok(Answer::Hopeless { due }) => Err(hopeless(due, deadline.min(bound().at()))),
             Err(_closed) => Err(Denied::Closed),
-        })
+        };
+        Poll::Ready(answer.tally(RATE))
     }
 
     /// Leaves the line; what was granted and never seen goes back, and who is behind moves up.
     fn leave(&mut self) {
-        if let Stage::Waiting(wait) = std::mem::replace(&mut self.stage, Stage::Done) {
+        if let Stage::Waiting(wait, _) = std::mem::replace(&mut self.stage, Stage::Done) {
             let limit = wait.list().0.clone();
             drop(wait);
             limit.tend();
@@ -249,7 +254,7 @@ impl<P: Pointer> Turn<P> {
     fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct(name)
             .field("n", &self.n)
-            .field("waits", &matches!(self.stage, Stage::Waiting(_)))
+            .field("waits", &matches!(self.stage, Stage::Waiting(..)))
             .finish_non_exhaustive()
     }
 }

@@ -15,12 +15,16 @@ mod keyed;
 mod limiter;
 mod line;
 mod meter;
+#[cfg(feature = "metrics")]
+#[cfg_attr(docsrs, doc(cfg(feature = "metrics")))]
+pub mod metrics;
 mod queue;
 mod quota;
 mod reservation;
 mod sliding_window;
 mod snapshot;
 mod stamp;
+mod tally;
 mod throttle;
 #[cfg(feature = "tower")]
 #[cfg_attr(docsrs, doc(cfg(feature = "tower")))]

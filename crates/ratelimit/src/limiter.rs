@@ -10,6 +10,7 @@ use crate::meter::Ask;
 use crate::queue::{Queue, retry_after};
 use crate::snapshot::RateSnapshot;
 use crate::stamp;
+use crate::tally::{RATE, Tally};
 use crate::{Denied, Quota, Reservation};
 
 /// A rate limit, exact to the nanosecond, for one process.
@@ -199,17 +200,18 @@ impl RateLimiter {
 
     #[inline]
     fn try_at(&self, n: u32, now: Timestamp) -> Result<(), Denied> {
-        if n == 1 {
-            match self.queue().meter.take_one_near(stamp::near(now)) {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(due)) => return Err(retry_after(due.into(), now)),
-                None => {}
-            }
-        }
-        self.try_slowly(n, now)
+        let near = match n {
+            1 => self.queue().meter.take_one_near(stamp::near(now)),
+            _ => None,
+        };
+        let answer = match near {
+            Some(taken) => taken.map_err(|due| retry_after(due.into(), now)),
+            None => self.try_any(n, now),
+        };
+        answer.tally(RATE)
     }
 
-    fn try_slowly(&self, n: u32, now: Timestamp) -> Result<(), Denied> {
+    fn try_any(&self, n: u32, now: Timestamp) -> Result<(), Denied> {
         let ask = Ask::at_once(n, stamp::units(now));
         self.queue()
             .take_in_turn(n, now, |meter| meter.take(ask))
@@ -227,6 +229,7 @@ impl RateLimiter {
         self.queue()
             .take_in_turn(n, now, |meter| meter.take_up_to(n, units))
             .map(|taken| taken.n())
+            .tally(RATE)
     }
 
     /// Takes one now or not at all, past those who wait in line.
@@ -237,12 +240,13 @@ impl RateLimiter {
     pub fn try_acquire_barging(&self) -> Result<(), Denied> {
         let now = Timestamp::now();
         if self.queue().is_closed() {
-            return Err(Denied::Closed);
+            return Err(Denied::Closed).tally(RATE);
         }
         let ask = Ask::at_once(1, stamp::units(now));
         self.queue()
             .take_in_turn(1, now, |meter| meter.take_barging(ask))
             .map(drop)
+            .tally(RATE)
     }
 
     /// Waits for one. First come, first served.
@@ -351,7 +355,8 @@ impl RateLimiter {
             let (taken, at) = meter.take_ahead(n, units)?;
             due.set(at);
             Ok(taken)
-        })?;
+        });
+        let taken = taken.tally(RATE)?;
         let ready_at = Timestamp::from_nanos(stamp::nanos(due.get())).max(now);
         Ok(Reservation::new(self.queue().clone(), taken, ready_at))
     }

@@ -2,9 +2,8 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use shibuya_cancel::raw::Timestamp;
+use shibuya_waitlist::count;
 use shibuya_waitlist::primitives::AtomicU64;
-
-use crate::count::count;
 
 /// How much of what is sent may be retries, counted over all calls that share it.
 ///

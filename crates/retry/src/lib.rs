@@ -5,7 +5,6 @@
 mod backoff;
 mod breaker;
 mod budget;
-mod count;
 mod course;
 mod error;
 mod fallback;

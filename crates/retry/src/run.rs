@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::raw::{Timer, Timestamp, bound, covers, enter_deadline};
+use shibuya_waitlist::count;
 use tokio::task::coop::poll_proceed;
 use tokio::time::Instant;
 
 use crate::backoff::{Backoff, Curve};
 use crate::budget::{Budget, Cost, Withdrawal};
-use crate::count::count;
 use crate::course::Course;
 use crate::error::{Failure, Inner, Reason, RetryError};
 use crate::notify::{Event, Next, Notify, Silent};

@@ -12,6 +12,7 @@ use shibuya_waitlist::Wait;
 use super::limiter::{Line, Refused};
 use super::{ConcurrencyLimiter, Permit};
 use crate::Denied;
+use crate::tally::{CONCURRENCY, Waiting};
 
 /// Waits for a slot, from [`ConcurrencyLimiter::acquire`] and its kin. It is `Unpin`.
 ///
@@ -34,7 +35,7 @@ enum Stage<L: Deref<Target = ConcurrencyLimiter>> {
     New(L),
     /// It was known before that there will be no slot.
     Denied(Denied),
-    Waiting(Wait<Line<L>>, Option<Alarm>),
+    Waiting(Wait<Line<L>>, Option<Alarm>, Waiting),
     Done,
 }
 
@@ -68,13 +69,15 @@ impl<L: Deref<Target = ConcurrencyLimiter> + Clone> AcquirePermit<L> {
             Err(denied) => return Poll::Ready(Err(limiter.deny(denied))),
         };
         let ask = limiter.ask();
-        self.wait(Wait::new(Line(limiter), ask), alarm, cx)
+        let waiting = Waiting::begin(CONCURRENCY);
+        self.wait(Wait::new(Line(limiter), ask), alarm, waiting, cx)
     }
 
     fn wait(
         &mut self,
         mut wait: Wait<Line<L>>,
         mut alarm: Option<Alarm>,
+        waiting: Waiting,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Permit<L>, Denied>> {
         let turn = match Pin::new(&mut wait).poll(cx) {
@@ -88,7 +91,7 @@ impl<L: Deref<Target = ConcurrencyLimiter> + Clone> AcquirePermit<L> {
                         Poll::Ready(Err(limiter.deny(denied)))
                     }
                     Some(Poll::Pending) | None => {
-                        self.stage = Stage::Waiting(wait, alarm);
+                        self.stage = Stage::Waiting(wait, alarm, waiting);
                         Poll::Pending
                     }
                 };
@@ -100,7 +103,10 @@ impl<L: Deref<Target = ConcurrencyLimiter> + Clone> AcquirePermit<L> {
             Err(_) => Err(Denied::Closed),
         };
         Poll::Ready(match call {
-            Ok(call) => Ok(Permit::new(limiter, call)),
+            Ok(call) => {
+                waiting.note();
+                Ok(Permit::new(limiter, call))
+            }
             Err(denied) => Err(limiter.deny(denied)),
         })
     }
@@ -146,7 +152,7 @@ impl<L: Deref<Target = ConcurrencyLimiter> + Clone> Future for AcquirePermit<L> 
                 Err(Refused::Busy) => this.queue(limiter, cx),
                 Err(Refused::Closed) => Poll::Ready(Err(limiter.deny(Denied::Closed))),
             },
-            Stage::Waiting(wait, alarm) => this.wait(wait, alarm, cx),
+            Stage::Waiting(wait, alarm, waiting) => this.wait(wait, alarm, waiting, cx),
             Stage::Denied(denied) => Poll::Ready(Err(denied)),
             Stage::Done => panic!("`AcquirePermit` polled after it completed"),
         }

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::table::{Removed, Rules, Table};
 use super::{AcquirePermit, ConcurrencyLimiter, ConcurrencySnapshot, Permit};
 use crate::Denied;
+use crate::tally::{self, CONCURRENCY};
 
 /// A [`ConcurrencyLimiter`] for each key: per user, host or tenant, each with a line of its own.
 ///
@@ -239,10 +240,12 @@ impl<K: Hash + Eq + Clone> KeyedConcurrency<K> {
         drop(removed);
         found.ok_or_else(|| {
             self.denied.fetch_add(1, Relaxed);
-            Denied::TooManyKeys {
+            let denied = Denied::TooManyKeys {
                 max_keys: self.rules.max_keys,
                 retry_after: None,
-            }
+            };
+            tally::denied(CONCURRENCY, &denied);
+            denied
         })
     }
 }

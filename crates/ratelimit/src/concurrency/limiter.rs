@@ -5,13 +5,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use shibuya_waitlist::primitives::AtomicU64;
-use shibuya_waitlist::{TryError, WaitList};
+use shibuya_waitlist::{TryError, WaitList, count};
 use tokio::time::Instant;
 
 use super::permit::Call;
 use super::slots::{Ask, End, Slots, Turn};
 use super::{AcquirePermit, Algorithm, InvalidLimit, Permit, Sample};
 use crate::Denied;
+use crate::tally::{self, CONCURRENCY};
 
 /// Lets so many calls be under way at once: a fixed number, or one that it finds by itself. The others wait in line.
 ///
@@ -296,6 +297,7 @@ impl ConcurrencyLimiter {
             return Err(InvalidLimit::Adaptive);
         }
         self.list.lock().set_limit(limit);
+        count!(LIMIT = limit as f64);
         Ok(())
     }
 
@@ -366,6 +368,7 @@ impl ConcurrencyLimiter {
     #[cold]
     pub(super) fn deny(&self, denied: Denied) -> Denied {
         self.denied.fetch_add(1, Relaxed);
+        tally::denied(CONCURRENCY, &denied);
         denied
     }
 
@@ -384,6 +387,7 @@ impl ConcurrencyLimiter {
             }
             _ => self.list.lock().leave(end),
         }
+        count!(ENDED, "outcome" = end.label());
     }
 
     fn learn(&self, sample: Sample, now: Instant) {
@@ -397,6 +401,7 @@ impl ConcurrencyLimiter {
         let changed = slots.learn(sample, now);
         drop(slots);
         if let Some(limit) = changed {
+            count!(LIMIT = limit as f64);
             tracing::debug!(limit, "concurrency limit changed");
         }
     }

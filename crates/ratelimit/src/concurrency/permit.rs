@@ -7,6 +7,7 @@ use super::limiter::Refused;
 use super::slots::End;
 use super::{ConcurrencyLimiter, Outcome};
 use crate::Denied;
+use crate::tally::{self, CONCURRENCY};
 
 /// A slot of a [`ConcurrencyLimiter`], to be told how the call ended.
 ///
@@ -33,6 +34,7 @@ pub(super) struct Call {
 impl<L: Deref<Target = ConcurrencyLimiter>> Permit<L> {
     #[inline]
     pub(super) fn new(limiter: L, call: Call) -> Self {
+        tally::granted(CONCURRENCY);
         Self {
             limiter,
             call,

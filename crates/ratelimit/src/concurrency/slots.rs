@@ -42,6 +42,17 @@ pub(super) enum End {
     Ignored,
 }
 
+#[cfg(feature = "metrics")]
+impl End {
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Told(Outcome::Success) => "success",
+            Self::Told(Outcome::Overloaded) => "overloaded",
+            Self::Ignored => "ignored",
+        }
+    }
+}
+
 impl Slots {
     pub(super) const fn fixed(limit: usize) -> Self {
         Self {

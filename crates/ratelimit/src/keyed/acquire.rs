@@ -14,6 +14,7 @@ use crate::acquire::Turn;
 use crate::meter::Ask;
 use crate::queue::Queue;
 use crate::stamp;
+use crate::tally::{RATE, Tally};
 
 pin_project! {
     /// Waits for its turn with a key, from [`Keyed::acquire`]. It is `'static`.
@@ -94,8 +95,9 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Future for AcquireKeyed<K, S> {
         if let Some((limit, key)) = this.limit.take() {
             let now = Timestamp::now();
             *this.deadline = now.after(*this.max);
-            let Some(visit) = limit.enter(&key, *this.n, now)? else {
-                return Poll::Ready(Ok(()));
+            let visit = match limit.enter(&key, *this.n, now) {
+                Ok(Some(visit)) => visit,
+                at_once => return Poll::Ready(at_once.map(drop).tally(RATE)),
             };
             *this.turn = Some(Turn::new(visit.queue().clone(), *this.n));
             *this.visit = Some(visit);

@@ -22,6 +22,7 @@ use crate::meter::{Ask, Meter, Refusal, Taken};
 use crate::queue::{retry_after, since};
 use crate::snapshot::RateSnapshot;
 use crate::stamp::{self, NEAR, Units};
+use crate::tally::{RATE, Tally};
 use crate::{Denied, Quota, gcra};
 
 /// A rate limit for each key: a client's address, a tenant, a host that is asked.
@@ -213,13 +214,21 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
     {
         let now = Timestamp::now();
         let hash = self.hash(key);
-        if n == 1 && self.0.settings.quota_for.is_none() {
-            match self.try_one_near(hash, key, stamp::near(now)) {
-                Some(Ok(())) => return Ok(()),
-                Some(Err(due)) => return Err(retry_after(due.into(), now)),
-                None => {}
-            }
-        }
+        let near = match n == 1 && self.0.settings.quota_for.is_none() {
+            true => self.try_one_near(hash, key, stamp::near(now)),
+            false => None,
+        };
+        let answer = match near {
+            Some(taken) => taken.map_err(|due| retry_after(due.into(), now)),
+            None => self.try_any(hash, key, n, now),
+        };
+        answer.tally(RATE)
+    }
+
+    fn try_any(&self, hash: u64, key: &K, n: u32, now: Timestamp) -> Result<(), Denied>
+    where
+        K: Clone,
+    {
         let ask = Ask::at_once(n, stamp::units(now));
         match self.look(hash, key, ask) {
             Look::Taken => Ok(()),

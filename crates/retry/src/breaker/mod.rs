@@ -11,6 +11,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
 use shibuya_cancel::raw::Timestamp;
+use shibuya_waitlist::count;
 use shibuya_waitlist::primitives::{AtomicU64, Mutex};
 use thiserror::Error;
 
@@ -18,7 +19,6 @@ pub use self::builder::{BreakerBuilder, InvalidBreaker};
 pub use self::call::{BreakerCall, CallError};
 use self::probes::{Finding, Probes};
 use self::window::{Outcome, Tally, Window};
-use crate::count::count;
 
 /// Lets calls through while enough of them succeed.
 ///

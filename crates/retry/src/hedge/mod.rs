@@ -10,11 +10,11 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 use shibuya_cancel::raw::{Timer, Timestamp};
+use shibuya_waitlist::count;
 use tokio::task::coop::poll_proceed;
 
 pub use self::latencies::Latencies;
 use crate::budget::{Budget, Cost};
-use crate::count::count;
 
 /// Calls `make` again when an attempt takes long, and gives the first success; the others are dropped then.
 ///
