@@ -1,7 +1,7 @@
 //! What users of other limiters ran into, each as a test of ours. The versions are those in which it was seen.
 //!
 //! What concerns layers (tower 0.5's `RateLimit` is not `Clone`, and a limit per connection let 1,500 through a cap of 5 a second) is tested
-//! with ours, in `tower.rs`; what concerns stores, such as throttle-kit 2.1's use of each client's own clock, in `distributed.rs`.
+//! with ours, in `tower.rs`; what concerns stores, such as throttle-kit 2.1's use of each client's own clock, in `distributed.rs` and `redis.rs`.
 #![cfg(not(shibuya_loom))]
 
 use std::future::poll_fn;
