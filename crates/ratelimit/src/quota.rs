@@ -172,6 +172,15 @@ impl Quota {
         self.cost(1) as u64
     }
 
+    /// As a store counts it.
+    pub(crate) const fn in_units(self) -> Self {
+        Self {
+            interval: self.units(),
+            fraction: 0,
+            ..self
+        }
+    }
+
     /// A part of it: its rate, and its burst, rounded down to no less than one.
     pub(crate) fn share(self, part: f32) -> Self {
         let part = f64::from(part);

@@ -1,4 +1,4 @@
-//! GCRA as a function of the time: what a store does, for one that is in this process.
+//! What a store does, as a function of the time: for one that is in this process.
 //!
 //! The state is the time at which the burst will be full again, `tat`. One that lies in the past is a full burst.
 
@@ -7,76 +7,43 @@ use std::time::Duration;
 use shibuya_cancel::raw::Timestamp;
 
 use super::backend::{Answer, Charge, Take, Verdict};
-use crate::Quota;
 use crate::quota::UNITS_PER_NANO;
+use crate::{Quota, gcra};
 
 /// A time, or a length of it, in the parts of a nanosecond that quotas are counted in.
 pub(crate) type Units = i128;
 
 /// The state after `take`, and the answer to it.
 pub(crate) fn decide(tat: Units, now: Units, quota: Quota, take: Take) -> (Units, Verdict) {
-    let level = Level::new(tat, now, quota);
-    match take {
-        Take::Peek => (level.tat, level.verdict(Answer::Done)),
-        Take::Acquire { least, most } => level.acquire(least, most),
+    let quota = quota.in_units();
+    // Seen from now, so that it does not matter where the store's clock begins.
+    let ahead = |at: Units| u128::try_from(at.saturating_sub(now)).unwrap_or(0);
+    let owed = ahead(tat);
+    let (owed, answer) = match take {
+        Take::Peek => (owed, Answer::Done),
         Take::Refund { n, charge } => {
-            let unearned = (charge.0 - now).max(0);
-            let tat = level.tat - level.cost(n).min(unearned);
-            let level = Level::new(tat, now, quota);
-            (level.tat, level.verdict(Answer::Done))
+            let end = ahead(charge.0);
+            (gcra::refund(quota, owed, 0, n, end), Answer::Done)
         }
-    }
-}
-
-/// How full the burst is at one moment.
-struct Level {
-    /// Not in the past.
-    tat: Units,
-    now: Units,
-    quota: Quota,
-}
-
-impl Level {
-    fn new(tat: Units, now: Units, quota: Quota) -> Self {
-        let tat = tat.max(now);
-        Self { tat, now, quota }
-    }
-
-    fn cost(&self, n: u32) -> Units {
-        Units::from(self.quota.units()) * Units::from(n)
-    }
-
-    /// What may be charged on top of what was.
-    fn room(&self) -> Units {
-        self.cost(self.quota.burst_size()) - (self.tat - self.now)
-    }
-
-    fn available(&self) -> u32 {
-        let n = self.room().max(0) / Units::from(self.quota.units());
-        u32::try_from(n).expect("not above the burst")
-    }
-
-    fn acquire(mut self, least: u32, most: u32) -> (Units, Verdict) {
-        // Who takes on debt needs the whole burst.
-        let needed = least.min(self.quota.burst_size());
-        let lacking = self.cost(needed) - self.room();
-        if lacking > 0 {
-            let retry_after = duration(lacking);
-            return (self.tat, self.verdict(Answer::Denied { retry_after }));
-        }
-        let n = most.min(self.available()).max(least);
-        self.tat += self.cost(n);
-        let charge = Charge(self.tat);
-        (self.tat, self.verdict(Answer::Granted { n, charge }))
-    }
-
-    fn verdict(&self, answer: Answer) -> Verdict {
-        Verdict {
-            answer,
-            remaining: self.available(),
-            reset_after: duration(self.tat - self.now),
-        }
-    }
+        Take::Acquire { least, most } => match gcra::take(quota, owed, 0, least) {
+            Ok(_) => {
+                let n = most.min(gcra::remaining(quota, owed, 0)).max(least);
+                let owed = owed + quota.cost(n);
+                let charge = Charge(now + owed as Units);
+                (owed, Answer::Granted { n, charge })
+            }
+            Err(due) => {
+                let retry_after = duration(due);
+                (owed, Answer::Denied { retry_after })
+            }
+        },
+    };
+    let verdict = Verdict {
+        answer,
+        remaining: gcra::remaining(quota, owed, 0),
+        reset_after: duration(owed),
+    };
+    (now + owed as Units, verdict)
 }
 
 /// On the clock of this process.
@@ -90,9 +57,9 @@ pub(crate) fn units(d: Duration) -> Units {
 }
 
 /// Rounded up; what is too long for a `Duration` is the longest one.
-pub(crate) fn duration(units: Units) -> Duration {
+fn duration(units: u128) -> Duration {
     const NANOS: u128 = 1_000_000_000;
-    let nanos = units.max(0).unsigned_abs().div_ceil(UNITS_PER_NANO.into());
+    let nanos = units.div_ceil(UNITS_PER_NANO.into());
     match u64::try_from(nanos / NANOS) {
         Ok(secs) => Duration::new(secs, (nanos % NANOS) as u32),
         Err(_) => Duration::MAX,
