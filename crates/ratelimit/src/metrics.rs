@@ -8,9 +8,13 @@
 //! | `shibuya_ratelimit_waiters` | gauge | how many stand in line, all limits together; `limit` |
 //! | `shibuya_ratelimit_calls_total` | counter | calls under a concurrency limit that ended; `outcome` is `success`, `overloaded` or `ignored` |
 //! | `shibuya_ratelimit_concurrency_limit` | gauge | a concurrency limit after it changed: of several the one that did so last |
+//! | `shibuya_ratelimit_distributed_total` | counter | what a limit that processes share has done; `event` |
 //!
 //! `limit` is `rate` or `concurrency`. `reason` is `retry_after`, `at_limit`, `exceeds_burst`, `queue_full`, `hopeless`, `timed_out`,
 //! `too_many_keys`, `closed` or `unavailable`, as the variants of [`Denied`].
+//!
+//! `event` is a counter of [`DistributedSnapshot`](crate::distributed::DistributedSnapshot) in the singular: `round_trip`, `outage`, `granted`,
+//! `granted_from_lease`, `denied`, `denied_from_memory`, `failed_open`, `failed_closed`, `granted_from_share` or `denied_from_share`.
 //!
 //! What is dropped before an answer came is neither granted nor denied, and a reservation is granted when it is made. A
 //! [`Throttle`](crate::Throttle) asks two limits, and both are counted.
@@ -32,6 +36,9 @@ pub const WAITERS: &str = "shibuya_ratelimit_waiters";
 pub const ENDED: &str = "shibuya_ratelimit_calls_total";
 /// A concurrency limit after it changed.
 pub const LIMIT: &str = "shibuya_ratelimit_concurrency_limit";
+
+/// What a limit that processes share has done, by `event`.
+pub const DISTRIBUTED: &str = "shibuya_ratelimit_distributed_total";
 
 /// The `reason` of [`DENIED`].
 pub(crate) fn label(denied: &Denied) -> &'static str {

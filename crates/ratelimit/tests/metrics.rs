@@ -12,7 +12,8 @@ use ::metrics::{
     Metadata, Recorder, SharedString, Unit, set_default_local_recorder,
 };
 use shibuya_cancel::timeout;
-use shibuya_ratelimit::metrics::{DENIED, ENDED, GRANTED, LIMIT, WAIT, WAITERS};
+use shibuya_ratelimit::distributed::{Distributed, Fail, Lease, Memory};
+use shibuya_ratelimit::metrics::{DENIED, DISTRIBUTED, ENDED, GRANTED, LIMIT, WAIT, WAITERS};
 use shibuya_ratelimit::{
     Aimd, ConcurrencyLimiter, Denied, Full, Keyed, KeyedConcurrency, Quota, RateLimiter,
 };
@@ -139,7 +140,7 @@ async fn poll_once<F: Future + Unpin>(future: &mut F) {
 
 #[test]
 fn the_names_stay() {
-    let names = [GRANTED, DENIED, WAIT, WAITERS, ENDED, LIMIT];
+    let names = [GRANTED, DENIED, WAIT, WAITERS, ENDED, LIMIT, DISTRIBUTED];
     let expected = [
         "shibuya_ratelimit_granted_total",
         "shibuya_ratelimit_denied_total",
@@ -147,6 +148,7 @@ fn the_names_stay() {
         "shibuya_ratelimit_waiters",
         "shibuya_ratelimit_calls_total",
         "shibuya_ratelimit_concurrency_limit",
+        "shibuya_ratelimit_distributed_total",
     ];
     assert_eq!(names, expected);
     let docs = include_str!("../src/metrics.rs");
@@ -377,4 +379,33 @@ async fn a_recorder_may_use_the_limits() {
     wait.await.unwrap().unwrap().success();
     // The granted, and three for each of two that waited; denied; ended; and a limit that changed.
     assert_eq!(*used.lock().unwrap(), 7 + 2 * 3 + 3 + 3 + 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_shared_limit_does_is_counted_as_its_snapshot_has_it() {
+    let limit = Distributed::new(Memory::new(), Quota::every(10 * MS).burst(8));
+    let limit = Arc::new(limit.lease(Lease::up_to(2)).on_error(Fail::Open));
+    let kept = Kept {
+        used: Some({
+            let limit = limit.clone();
+            Arc::new(move || assert_eq!(limit.snapshot().keys, 1)) // outside of all locks
+        }),
+        ..Kept::default()
+    };
+    let _guard = kept.record();
+    for _ in 0..20 {
+        let _ = limit.try_acquire("key").await;
+        tokio::time::advance(MS).await;
+    }
+    let seen = limit.snapshot();
+    assert!(seen.granted_from_lease > 0 && seen.denied_from_memory > 0);
+    let sums = kept.sums.lock().unwrap().clone();
+    for (event, counted) in [
+        ("round_trip", seen.round_trips),
+        ("granted_from_lease", seen.granted_from_lease),
+        ("denied_from_memory", seen.denied_from_memory),
+    ] {
+        let name = format!("{DISTRIBUTED} {event}");
+        assert_eq!(sums.get(&name), Some(&(counted as f64)), "{event}");
+    }
 }

@@ -18,7 +18,7 @@ use super::hand::{Held, Lot};
 use super::health::Health;
 use super::lease::Lease;
 use super::line::{Line, Place, Table};
-use super::snapshot::{Counts, DistributedSnapshot, Level};
+use super::snapshot::{Counts, DistributedSnapshot, Event, Level};
 use crate::{Denied, Outage, Quota};
 
 /// A rate limit for each key that many processes share, by asking a [`Backend`].
@@ -382,7 +382,7 @@ impl<B: Backend + 'static> Distributed<B> {
             false => self.table.find(key),
         };
         if let Some(after) = line.as_ref().and_then(|line| call.behind_others(line)) {
-            self.counts.denied_from_memory.add_one();
+            self.counts.note(Event::DeniedFromMemory);
             return Err(Denied::RetryAfter(after));
         }
         self.attempt(&call, line.as_deref()).await
@@ -459,11 +459,11 @@ impl<B: Backend + 'static> Distributed<B> {
         let now = Timestamp::now();
         match line.with(now, |hand| hand.take(call.n, call.quota, call.latest, now)) {
             Held::Granted(lot) => {
-                self.counts.granted_from_lease.add_one();
+                self.counts.note(Event::GrantedFromLease);
                 Some(Ok(Grant::leased(lot)))
             }
             Held::Denied(after) => {
-                self.counts.denied_from_memory.add_one();
+                self.counts.note(Event::DeniedFromMemory);
                 Some(Err(Denied::RetryAfter(after)))
             }
             Held::Unknown => None,
@@ -485,7 +485,7 @@ impl<B: Backend + 'static> Distributed<B> {
         let now = Timestamp::now();
         match answer.map(|verdict| verdict.answer) {
             Ok(Answer::Granted { n, charge }) if n >= least => {
-                self.counts.granted.add_one();
+                self.counts.note(Event::Granted);
                 if let Some(line) = line {
                     let [one, for_lease] = [1, lease.saturating_sub(1)].map(|n| call.earned_in(n));
                     line.with(now, |hand| {
@@ -499,7 +499,7 @@ impl<B: Backend + 'static> Distributed<B> {
                 Ok(Grant::new(Origin::Store, least, charge))
             }
             Ok(Answer::Denied { retry_after }) => {
-                self.counts.denied.add_one();
+                self.counts.note(Event::Denied);
                 let for_lease = call.earned_in(lease.saturating_sub(least));
                 let remember = |line: &Line| {
                     line.with(now, |hand| {
@@ -535,11 +535,11 @@ impl<B: Backend + 'static> Distributed<B> {
         let n = call.n;
         match self.fail {
             Fail::Open => {
-                self.counts.failed_open.add_one();
+                self.counts.note(Event::FailedOpen);
                 Ok(Grant::new(Origin::Unlimited, n, Charge(0)))
             }
             Fail::Closed => {
-                self.counts.failed_closed.add_one();
+                self.counts.note(Event::FailedClosed);
                 Err(Denied::Unavailable(outage))
             }
             Fail::LocalShare(_) => match line {
@@ -559,7 +559,7 @@ impl<B: Backend + 'static> Distributed<B> {
         // It has no memory of a key that there was no room for, and may never have so many.
         let may_be_had = call.n <= share.burst_size() || share.allows_debt();
         if !line.is_kept() || !may_be_had {
-            self.counts.failed_closed.add_one();
+            self.counts.note(Event::FailedClosed);
             return Err(Denied::Unavailable(outage));
         }
         let take = Take::exactly(call.n);
@@ -568,11 +568,11 @@ impl<B: Backend + 'static> Distributed<B> {
             .answer
         {
             Answer::Denied { retry_after } => {
-                self.counts.denied_from_share.add_one();
+                self.counts.note(Event::DeniedFromShare);
                 Err(Denied::RetryAfter(retry_after))
             }
             Answer::Granted { n, charge } => {
-                self.counts.granted_from_share.add_one();
+                self.counts.note(Event::GrantedFromShare);
                 Ok(Grant::new(Origin::LocalShare, n, charge))
             }
             Answer::Done => unreachable!("it was asked for {take:?}"),
@@ -595,7 +595,7 @@ impl<B: Backend + 'static> Distributed<B> {
             return Err(NoAnswer::TooLate { needs, remaining });
         }
         self.health.lock().admit(now).map_err(NoAnswer::Outage)?;
-        self.counts.round_trips.add_one();
+        self.counts.note(Event::RoundTrip);
         let limit = self.timeout.min(remaining);
         let asked = self.backend.take(call.key, call.quota, take);
         match timeout(limit, asked).await {
@@ -628,7 +628,7 @@ impl<B: Backend + 'static> Distributed<B> {
     }
 
     fn note_outage(&self, outage: Outage, source: Option<&(dyn Error + 'static)>) {
-        self.counts.outages.add_one();
+        self.counts.note(Event::Outage);
         // An error is an answer, too; the others may get a better one.
         let is_news = match outage {
             Outage::Unreachable | Outage::TimedOut => {

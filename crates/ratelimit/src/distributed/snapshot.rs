@@ -1,5 +1,8 @@
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use shibuya_waitlist::count;
+use shibuya_waitlist::primitives::AtomicU64;
 
 use crate::Outage;
 
@@ -50,49 +53,67 @@ pub struct DistributedSnapshot {
     pub outage: Option<Outage>,
 }
 
-/// The counters of it.
-#[derive(Debug, Default)]
-pub(super) struct Counts {
-    pub(super) round_trips: Count,
-    pub(super) outages: Count,
-    pub(super) granted: Count,
-    pub(super) granted_from_lease: Count,
-    pub(super) denied: Count,
-    pub(super) denied_from_memory: Count,
-    pub(super) failed_open: Count,
-    pub(super) failed_closed: Count,
-    pub(super) granted_from_share: Count,
-    pub(super) denied_from_share: Count,
+/// What is counted of it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event {
+    RoundTrip,
+    Outage,
+    Granted,
+    GrantedFromLease,
+    Denied,
+    DeniedFromMemory,
+    FailedOpen,
+    FailedClosed,
+    GrantedFromShare,
+    DeniedFromShare,
 }
 
-/// Says nothing of the order of things, so it needs none.
-#[derive(Debug, Default)]
-pub(super) struct Count(AtomicU64);
-
-impl Count {
-    pub(super) fn add_one(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    fn get(&self) -> u64 {
-        self.0.load(Relaxed)
+impl Event {
+    /// The label `event` of the metric.
+    #[cfg(feature = "metrics")]
+    fn label(self) -> &'static str {
+        match self {
+            Self::RoundTrip => "round_trip",
+            Self::Outage => "outage",
+            Self::Granted => "granted",
+            Self::GrantedFromLease => "granted_from_lease",
+            Self::Denied => "denied",
+            Self::DeniedFromMemory => "denied_from_memory",
+            Self::FailedOpen => "failed_open",
+            Self::FailedClosed => "failed_closed",
+            Self::GrantedFromShare => "granted_from_share",
+            Self::DeniedFromShare => "denied_from_share",
+        }
     }
 }
+
+/// How often each happened. It says nothing of the order of things, so it needs none.
+#[derive(Debug, Default)]
+pub(super) struct Counts([AtomicU64; Event::DeniedFromShare as usize + 1]);
 
 impl Counts {
+    pub(super) fn note(&self, event: Event) {
+        self.0[event as usize].fetch_add(1, Relaxed);
+        count!(DISTRIBUTED, "event" = event.label());
+    }
+
+    fn of(&self, event: Event) -> u64 {
+        self.0[event as usize].load(Relaxed)
+    }
+
     /// What was counted; the rest is zero.
     pub(super) fn snapshot(&self) -> DistributedSnapshot {
         DistributedSnapshot {
-            round_trips: self.round_trips.get(),
-            outages: self.outages.get(),
-            granted: self.granted.get(),
-            granted_from_lease: self.granted_from_lease.get(),
-            denied: self.denied.get(),
-            denied_from_memory: self.denied_from_memory.get(),
-            failed_open: self.failed_open.get(),
-            failed_closed: self.failed_closed.get(),
-            granted_from_share: self.granted_from_share.get(),
-            denied_from_share: self.denied_from_share.get(),
+            round_trips: self.of(Event::RoundTrip),
+            outages: self.of(Event::Outage),
+            granted: self.of(Event::Granted),
+            granted_from_lease: self.of(Event::GrantedFromLease),
+            denied: self.of(Event::Denied),
+            denied_from_memory: self.of(Event::DeniedFromMemory),
+            failed_open: self.of(Event::FailedOpen),
+            failed_closed: self.of(Event::FailedClosed),
+            granted_from_share: self.of(Event::GrantedFromShare),
+            denied_from_share: self.of(Event::DeniedFromShare),
             ..DistributedSnapshot::default()
         }
     }
