@@ -36,4 +36,4 @@ pub use limiter::RateLimiter;
 pub use quota::Quota;
 pub use reservation::Reservation;
 pub use snapshot::RateSnapshot;
-pub use throttle::{AcquireThrottled, Throttle};
+pub use throttle::{AcquireThrottled, KeyedThrottle, Throttle};

@@ -515,11 +515,15 @@ mod http {
             .layer(all.policy("all"))
             .layer(each.policy("each"))
             .service(service_fn(hello));
-        for status in [200, 429] {
+        for (status, limits) in [
+            (200, r#""each";r=0;t=60, "all";r=99;t=1"#),
+            (429, r#""each";r=0;t=60, "all";r=98;t=1"#),
+        ] {
             let response = service.clone().oneshot(Request::new(())).await.unwrap();
             assert_eq!(response.status(), status);
             let policies = r#""each";q=1;w=60, "all";q=100;w=1"#;
             assert_eq!(fields(&response, RATELIMIT_POLICY), policies);
+            assert_eq!(fields(&response, RATELIMIT), limits);
         }
     }
 
