@@ -14,9 +14,12 @@ use tower_service::Service;
 use super::answer::{Answer, AsError};
 use super::key::ByKey;
 use crate::concurrency::{AcquirePermit, KeyedLimiter, Outcome, Permit};
-use crate::{AcquireThrottled, ConcurrencyLimiter, Denied, KeyedConcurrency, Throttle};
+use crate::{
+    AcquireThrottled, ConcurrencyLimiter, Denied, Keyed, KeyedConcurrency, KeyedThrottle, Throttle,
+};
 
-/// What a [`ConcurrencyLimitLayer`] can go by: a [`ConcurrencyLimiter`] or a [`Throttle`], or [`ByKey`] a [`KeyedConcurrency`].
+/// What a [`ConcurrencyLimitLayer`] can go by: a [`ConcurrencyLimiter`] or a [`Throttle`], or [`ByKey`] a [`KeyedConcurrency`] or a
+/// [`KeyedThrottle`].
 ///
 /// A clone must be the same limit.
 pub trait Concurrency<Req> {
@@ -77,6 +80,23 @@ where
 
     fn acquire(&self, request: &Req, max: Duration) -> AcquirePermit<Self::Limiter> {
         self.limits.acquire_owned_within((self.key)(request), max)
+    }
+}
+
+impl<Req, K, F> Concurrency<Req> for ByKey<KeyedThrottle<K>, F>
+where
+    K: Hash + Eq + Clone,
+    F: Fn(&Req) -> K,
+{
+    type Limiter = KeyedLimiter<Arc<KeyedConcurrency<K>>, K>;
+    type Wait = AcquireThrottled<(Keyed<K>, K), Self::Limiter>;
+
+    fn try_acquire(&self, request: &Req) -> Result<Permit<Self::Limiter>, Denied> {
+        self.limits.try_acquire((self.key)(request))
+    }
+
+    fn acquire(&self, request: &Req, max: Duration) -> Self::Wait {
+        self.limits.acquire_within((self.key)(request), max)
     }
 }
 
@@ -184,6 +204,14 @@ impl<T> ConcurrencyLimitLayer<Arc<T>> {
     pub fn shared(limiter: Arc<T>) -> Self {
         Self::with(limiter)
     }
+}
+
+impl<L> ConcurrencyLimitLayer<L> {
+    /// Goes by a limit that has a rate, too: a [`Throttle`], or a [`KeyedThrottle`] that is told the [`key`](Self::key). The slot
+    /// comes first, and what the call takes is counted from the token on.
+    pub fn throttle(throttle: L) -> Self {
+        Self::with(throttle)
+    }
 
     /// Gives each key a limit of its own: such as the host that is called, or the tenant. What `key` panics with, the call does.
     ///
@@ -204,7 +232,7 @@ impl<T> ConcurrencyLimitLayer<Arc<T>> {
     /// assert_eq!(service.oneshot("example.org").await, Ok("example.org"));
     /// # }
     /// ```
-    pub fn key<Req, K, F>(self, key: F) -> ConcurrencyLimitLayer<ByKey<Arc<T>, F>>
+    pub fn key<Req, K, F>(self, key: F) -> ConcurrencyLimitLayer<ByKey<L, F>>
     where
         F: Fn(&Req) -> K,
     {
@@ -215,16 +243,7 @@ impl<T> ConcurrencyLimitLayer<Arc<T>> {
         layer.max = self.max;
         layer
     }
-}
 
-impl ConcurrencyLimitLayer<Throttle> {
-    /// Goes by a limit that has a rate, too: the slot comes first, and what the call takes is counted from the token on.
-    pub fn throttle(throttle: Throttle) -> Self {
-        Self::with(throttle)
-    }
-}
-
-impl<L> ConcurrencyLimitLayer<L> {
     fn with(limit: L) -> Self {
         Self {
             limit,
