@@ -12,6 +12,7 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::answer::{Answer, AsError};
+use super::classify::{By, Classify, OkIsSuccess};
 use super::key::ByKey;
 use crate::concurrency::{AcquirePermit, KeyedLimiter, Outcome, Permit};
 use crate::{
@@ -97,56 +98,6 @@ where
 
     fn acquire(&self, request: &Req, max: Duration) -> Self::Wait {
         self.limits.acquire_within((self.key)(request), max)
-    }
-}
-
-/// Says what a call tells the limit: `None` if it says nothing.
-pub trait Classify<Res, E> {
-    /// Looks at what the service gave.
-    fn classify(&self, outcome: Result<&Res, &E>) -> Option<Outcome>;
-}
-
-/// A response is a success, and an error says nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OkIsSuccess;
-
-impl<Res, E> Classify<Res, E> for OkIsSuccess {
-    fn classify(&self, outcome: Result<&Res, &E>) -> Option<Outcome> {
-        outcome.ok().map(|_| Outcome::Success)
-    }
-}
-
-/// What a function says: see [`ConcurrencyLimitLayer::classify`].
-#[derive(Clone, Copy)]
-pub struct By<F>(F);
-
-impl<Res, E, F: Fn(Result<&Res, &E>) -> Option<Outcome>> Classify<Res, E> for By<F> {
-    fn classify(&self, outcome: Result<&Res, &E>) -> Option<Outcome> {
-        (self.0)(outcome)
-    }
-}
-
-impl<F> fmt::Debug for By<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("By").finish_non_exhaustive()
-    }
-}
-
-/// A 429 and a 503 are an overload. Other statuses from 500 up say nothing, nor does an error: what fails fast is no sign of
-/// room. All else is a success.
-#[cfg(feature = "http")]
-#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ByStatus;
-
-#[cfg(feature = "http")]
-impl<B, E> Classify<::http::Response<B>, E> for ByStatus {
-    fn classify(&self, outcome: Result<&::http::Response<B>, &E>) -> Option<Outcome> {
-        match outcome.ok()?.status().as_u16() {
-            429 | 503 => Some(Outcome::Overloaded),
-            500.. => None,
-            _ => Some(Outcome::Success),
-        }
     }
 }
 
@@ -292,7 +243,7 @@ impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
-    /// For HTTP: goes by the status of a response, see [`ByStatus`], and gives a call that is denied an empty 503 instead of an
+    /// For HTTP: goes by the status of a response, see [`ByStatus`](super::ByStatus), and gives a call that is denied an empty 503 instead of an
     /// error. That has a `Retry-After` where a time is known, such as for a [`throttle`](ConcurrencyLimitLayer::throttle).
     ///
     /// The error of the service stays what it is.
@@ -320,7 +271,7 @@ impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn http(self) -> ConcurrencyLimitLayer<L, ByStatus, super::AsResponse> {
+    pub fn http(self) -> ConcurrencyLimitLayer<L, super::ByStatus, super::AsResponse> {
         self.respond(super::Empty)
     }
 
@@ -328,18 +279,21 @@ impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
     pub fn respond_with<B, F>(
         self,
         make: F,
-    ) -> ConcurrencyLimitLayer<L, ByStatus, super::AsResponse<F>>
+    ) -> ConcurrencyLimitLayer<L, super::ByStatus, super::AsResponse<F>>
     where
         F: Fn(Denied) -> ::http::Response<B>,
     {
         self.respond(make)
     }
 
-    fn respond<M>(self, make: M) -> ConcurrencyLimitLayer<L, ByStatus, super::AsResponse<M>> {
+    fn respond<M>(
+        self,
+        make: M,
+    ) -> ConcurrencyLimitLayer<L, super::ByStatus, super::AsResponse<M>> {
         ConcurrencyLimitLayer {
             limit: self.limit,
             max: self.max,
-            judge: ByStatus,
+            judge: super::ByStatus,
             answer: super::AsResponse {
                 status: ::http::StatusCode::SERVICE_UNAVAILABLE,
                 policy: None,
