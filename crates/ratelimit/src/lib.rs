@@ -39,4 +39,4 @@ pub use quota::Quota;
 pub use reservation::Reservation;
 pub use sliding_window::SlidingWindow;
 pub use snapshot::RateSnapshot;
-pub use throttle::{AcquireThrottled, Throttle};
+pub use throttle::{AcquireThrottled, KeyedThrottle, Throttle};

@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use shibuya_cancel::timeout;
 use shibuya_ratelimit::concurrency::{Algorithm, Permit, Sample};
-use shibuya_ratelimit::{ConcurrencyLimiter, Denied, RateLimiter, Throttle};
+use shibuya_ratelimit::{
+    ConcurrencyLimiter, Denied, Keyed, KeyedConcurrency, KeyedThrottle, Quota, RateLimiter,
+    Throttle,
+};
 use static_assertions::assert_impl_all;
 use tokio::time::{Instant, advance, sleep};
 
@@ -137,4 +140,42 @@ async fn it_completes_once() {
     let mut wait = Box::pin(api.acquire());
     wait.as_mut().await.unwrap().success();
     let _ = wait.await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_key_has_both() {
+    let api = KeyedThrottle::new(
+        Keyed::new(Quota::every(10 * MS)),
+        KeyedConcurrency::new(|slots: &usize| ConcurrencyLimiter::fixed(*slots)),
+    );
+    let held = api.try_acquire(1).unwrap();
+    assert_eq!(
+        api.try_acquire(1).unwrap_err(),
+        Denied::AtLimit { limit: 1 }
+    );
+    let other = api.try_acquire(2).unwrap();
+    assert_eq!(api.try_acquire(2).unwrap_err(), Denied::RetryAfter(10 * MS));
+    held.success();
+    let start = Instant::now();
+    let denied = api.acquire_within(1, MS).await.unwrap_err();
+    assert!(matches!(denied, Denied::Hopeless { .. }), "{denied:?}");
+    api.acquire_within(1, 20 * MS).await.unwrap().success();
+    assert_eq!(start.elapsed().as_millis() / 10, 1);
+    other.success();
+    assert!(api.concurrency().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_a_key_s_token_is_no_time_of_the_call() {
+    let times = Arc::<Mutex<Vec<_>>>::default();
+    let keep = Arc::clone(&times);
+    let slots =
+        KeyedConcurrency::new(move |_: &u8| ConcurrencyLimiter::adaptive(Times(keep.clone())));
+    let api = KeyedThrottle::new(Keyed::new(Quota::every(100 * MS)), slots);
+    for call in [api.acquire(1), api.acquire(1)] {
+        let permit = call.await.unwrap();
+        advance(7 * MS).await;
+        permit.success();
+    }
+    assert_eq!(*times.lock().unwrap(), [7 * MS, 7 * MS]);
 }

@@ -13,7 +13,8 @@ use shibuya_cancel::timeout;
 use shibuya_ratelimit::concurrency::{Algorithm, Outcome, Sample};
 use shibuya_ratelimit::tower::{CallError, ConcurrencyLimitLayer, RateLimitLayer};
 use shibuya_ratelimit::{
-    ConcurrencyLimiter, Denied, Keyed, KeyedConcurrency, Quota, RateLimiter, Throttle,
+    ConcurrencyLimiter, Denied, Keyed, KeyedConcurrency, KeyedThrottle, Quota, RateLimiter,
+    Throttle,
 };
 use tokio::time::{Instant, advance, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
@@ -406,6 +407,21 @@ mod concurrency {
         assert_eq!(keys.len(), 1);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn each_key_has_its_own_with_a_rate() {
+        let slots = KeyedConcurrency::new(|_: &u64| ConcurrencyLimiter::fixed(1));
+        let throttle = KeyedThrottle::new(Keyed::new(Quota::every(SEC)), slots);
+        let _held = throttle.concurrency().try_acquire_owned(1).unwrap();
+        for (max, granted) in [(Duration::ZERO, [true, false]), (2 * SEC, [true, true])] {
+            let layer = ConcurrencyLimitLayer::throttle(throttle.clone()).wait(max);
+            let service = layer.key(|n: &u64| n % 4).layer(Server::new());
+            for is_granted in granted {
+                assert_eq!(service.clone().oneshot(2).await.is_ok(), is_granted);
+            }
+            denied(service.oneshot(5).await);
+        }
+    }
+
     /// Keeps what it is told.
     #[derive(Debug)]
     struct Times(Arc<Mutex<Vec<Duration>>>);
@@ -515,11 +531,15 @@ mod http {
             .layer(all.policy("all"))
             .layer(each.policy("each"))
             .service(service_fn(hello));
-        for status in [200, 429] {
+        for (status, limits) in [
+            (200, r#""each";r=0;t=60, "all";r=99;t=1"#),
+            (429, r#""each";r=0;t=60, "all";r=98;t=1"#),
+        ] {
             let response = service.clone().oneshot(Request::new(())).await.unwrap();
             assert_eq!(response.status(), status);
             let policies = r#""each";q=1;w=60, "all";q=100;w=1"#;
             assert_eq!(fields(&response, RATELIMIT_POLICY), policies);
+            assert_eq!(fields(&response, RATELIMIT), limits);
         }
     }
 

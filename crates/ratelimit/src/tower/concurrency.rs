@@ -12,11 +12,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::answer::{Answer, AsError};
+use super::classify::{By, Classify, OkIsSuccess};
 use super::key::ByKey;
 use crate::concurrency::{AcquirePermit, KeyedLimiter, Outcome, Permit};
-use crate::{AcquireThrottled, ConcurrencyLimiter, Denied, KeyedConcurrency, Throttle};
+use crate::{
+    AcquireThrottled, ConcurrencyLimiter, Denied, Keyed, KeyedConcurrency, KeyedThrottle, Throttle,
+};
 
-/// What a [`ConcurrencyLimitLayer`] can go by: a [`ConcurrencyLimiter`] or a [`Throttle`], or [`ByKey`] a [`KeyedConcurrency`].
+/// What a [`ConcurrencyLimitLayer`] can go by: a [`ConcurrencyLimiter`] or a [`Throttle`], or [`ByKey`] a [`KeyedConcurrency`] or a
+/// [`KeyedThrottle`].
 ///
 /// A clone must be the same limit.
 pub trait Concurrency<Req> {
@@ -80,53 +84,20 @@ where
     }
 }
 
-/// Says what a call tells the limit: `None` if it says nothing.
-pub trait Classify<Res, E> {
-    /// Looks at what the service gave.
-    fn classify(&self, outcome: Result<&Res, &E>) -> Option<Outcome>;
-}
+impl<Req, K, F> Concurrency<Req> for ByKey<KeyedThrottle<K>, F>
+where
+    K: Hash + Eq + Clone,
+    F: Fn(&Req) -> K,
+{
+    type Limiter = KeyedLimiter<Arc<KeyedConcurrency<K>>, K>;
+    type Wait = AcquireThrottled<(Keyed<K>, K), Self::Limiter>;
 
-/// A response is a success, and an error says nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct OkIsSuccess;
-
-impl<Res, E> Classify<Res, E> for OkIsSuccess {
-    fn classify(&self, outcome: Result<&Res, &E>) -> Option<Outcome> {
-        outcome.ok().map(|_| Outcome::Success)
+    fn try_acquire(&self, request: &Req) -> Result<Permit<Self::Limiter>, Denied> {
+        self.limits.try_acquire((self.key)(request))
     }
-}
 
-/// What a function says: see [`ConcurrencyLimitLayer::classify`].
-#[derive(Clone, Copy)]
-pub struct By<F>(F);
-
-impl<Res, E, F: Fn(Result<&Res, &E>) -> Option<Outcome>> Classify<Res, E> for By<F> {
-    fn classify(&self, outcome: Result<&Res, &E>) -> Option<Outcome> {
-        (self.0)(outcome)
-    }
-}
-
-impl<F> fmt::Debug for By<F> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("By").finish_non_exhaustive()
-    }
-}
-
-/// A 429 and a 503 are an overload. Other statuses from 500 up say nothing, nor does an error: what fails fast is no sign of
-/// room. All else is a success.
-#[cfg(feature = "http")]
-#[cfg_attr(docsrs, doc(cfg(feature = "http")))]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct ByStatus;
-
-#[cfg(feature = "http")]
-impl<B, E> Classify<::http::Response<B>, E> for ByStatus {
-    fn classify(&self, outcome: Result<&::http::Response<B>, &E>) -> Option<Outcome> {
-        match outcome.ok()?.status().as_u16() {
-            429 | 503 => Some(Outcome::Overloaded),
-            500.. => None,
-            _ => Some(Outcome::Success),
-        }
+    fn acquire(&self, request: &Req, max: Duration) -> Self::Wait {
+        self.limits.acquire_within((self.key)(request), max)
     }
 }
 
@@ -184,6 +155,14 @@ impl<T> ConcurrencyLimitLayer<Arc<T>> {
     pub fn shared(limiter: Arc<T>) -> Self {
         Self::with(limiter)
     }
+}
+
+impl<L> ConcurrencyLimitLayer<L> {
+    /// Goes by a limit that has a rate, too: a [`Throttle`], or a [`KeyedThrottle`] that is told the [`key`](Self::key). The slot
+    /// comes first, and what the call takes is counted from the token on.
+    pub fn throttle(throttle: L) -> Self {
+        Self::with(throttle)
+    }
 
     /// Gives each key a limit of its own: such as the host that is called, or the tenant. What `key` panics with, the call does.
     ///
@@ -204,7 +183,7 @@ impl<T> ConcurrencyLimitLayer<Arc<T>> {
     /// assert_eq!(service.oneshot("example.org").await, Ok("example.org"));
     /// # }
     /// ```
-    pub fn key<Req, K, F>(self, key: F) -> ConcurrencyLimitLayer<ByKey<Arc<T>, F>>
+    pub fn key<Req, K, F>(self, key: F) -> ConcurrencyLimitLayer<ByKey<L, F>>
     where
         F: Fn(&Req) -> K,
     {
@@ -215,16 +194,7 @@ impl<T> ConcurrencyLimitLayer<Arc<T>> {
         layer.max = self.max;
         layer
     }
-}
 
-impl ConcurrencyLimitLayer<Throttle> {
-    /// Goes by a limit that has a rate, too: the slot comes first, and what the call takes is counted from the token on.
-    pub fn throttle(throttle: Throttle) -> Self {
-        Self::with(throttle)
-    }
-}
-
-impl<L> ConcurrencyLimitLayer<L> {
     fn with(limit: L) -> Self {
         Self {
             limit,
@@ -273,7 +243,7 @@ impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
-    /// For HTTP: goes by the status of a response, see [`ByStatus`], and gives a call that is denied an empty 503 instead of an
+    /// For HTTP: goes by the status of a response, see [`ByStatus`](super::ByStatus), and gives a call that is denied an empty 503 instead of an
     /// error. That has a `Retry-After` where a time is known, such as for a [`throttle`](ConcurrencyLimitLayer::throttle).
     ///
     /// The error of the service stays what it is.
@@ -301,7 +271,7 @@ impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn http(self) -> ConcurrencyLimitLayer<L, ByStatus, super::AsResponse> {
+    pub fn http(self) -> ConcurrencyLimitLayer<L, super::ByStatus, super::AsResponse> {
         self.respond(super::Empty)
     }
 
@@ -309,18 +279,21 @@ impl<L, J, A> ConcurrencyLimitLayer<L, J, A> {
     pub fn respond_with<B, F>(
         self,
         make: F,
-    ) -> ConcurrencyLimitLayer<L, ByStatus, super::AsResponse<F>>
+    ) -> ConcurrencyLimitLayer<L, super::ByStatus, super::AsResponse<F>>
     where
         F: Fn(Denied) -> ::http::Response<B>,
     {
         self.respond(make)
     }
 
-    fn respond<M>(self, make: M) -> ConcurrencyLimitLayer<L, ByStatus, super::AsResponse<M>> {
+    fn respond<M>(
+        self,
+        make: M,
+    ) -> ConcurrencyLimitLayer<L, super::ByStatus, super::AsResponse<M>> {
         ConcurrencyLimitLayer {
             limit: self.limit,
             max: self.max,
-            judge: ByStatus,
+            judge: super::ByStatus,
             answer: super::AsResponse {
                 status: ::http::StatusCode::SERVICE_UNAVAILABLE,
                 policy: None,

@@ -19,6 +19,7 @@
 //! and for axum, where that is `Infallible`, no `HandleErrorLayer` is needed.
 
 mod answer;
+mod classify;
 mod concurrency;
 mod error;
 mod key;
@@ -30,10 +31,10 @@ pub use self::answer::{Answer, AsError};
 pub use self::answer::{AsResponse, Empty};
 #[cfg(feature = "http")]
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
-pub use self::concurrency::ByStatus;
+pub use self::classify::ByStatus;
+pub use self::classify::{By, Classify, OkIsSuccess};
 pub use self::concurrency::{
-    By, Classify, Concurrency, ConcurrencyLimitFuture, ConcurrencyLimitLayer,
-    ConcurrencyLimitService, OkIsSuccess,
+    Concurrency, ConcurrencyLimitFuture, ConcurrencyLimitLayer, ConcurrencyLimitService,
 };
 pub use self::error::CallError;
 pub use self::key::ByKey;

@@ -1,7 +1,10 @@
 use std::time::Duration;
 
 use shibuya_ratelimit::concurrency::Permit;
-use shibuya_ratelimit::{AcquireThrottled, ConcurrencyLimiter, Denied, RateLimiter, Throttle};
+use shibuya_ratelimit::{
+    AcquireThrottled, ConcurrencyLimiter, Denied, Keyed, KeyedConcurrency, KeyedThrottle, Quota,
+    RateLimiter, Throttle,
+};
 use shibuya_testkit::{Ending, Harness};
 use tokio::task::yield_now;
 use tokio::time::Instant;
@@ -74,4 +77,51 @@ async fn acquire_within() {
         throttle.acquire_within(500 * MS)
     })
     .await;
+}
+
+/// As above, of a key; and nothing is kept of the key.
+#[tokio::test(start_paused = true)]
+async fn acquire_of_a_key() {
+    let report = Harness::new("KeyedThrottle::acquire").run(
+        async || {
+            let throttle = KeyedThrottle::new(
+                Keyed::new(Quota::every(10 * MS)),
+                KeyedConcurrency::new(|_: &u8| ConcurrencyLimiter::fixed(1)),
+            );
+            let start = Instant::now();
+            let held = throttle.try_acquire(1).unwrap();
+            let neighbour = tokio::spawn({
+                let throttle = throttle.clone();
+                async move {
+                    yield_now().await;
+                    throttle.acquire(1).await.unwrap().success();
+                    start.elapsed()
+                }
+            });
+            tokio::spawn(async move {
+                yield_now().await;
+                yield_now().await;
+                held.success();
+            });
+            let wait = throttle.acquire(1);
+            let passes = async move { wait.await.map(Permit::success) };
+            ((throttle, neighbour), passes)
+        },
+        async |(throttle, neighbour), ending: Ending<Result<(), Denied>>| {
+            let mut before = 0;
+            if let Ending::Completed(granted) = ending {
+                granted.unwrap();
+                before = 1;
+            }
+            let waited = neighbour.await.unwrap();
+            assert_eq!(waited.as_millis() / 10, 1 + before, "a token was lost");
+            assert_eq!(throttle.rate().snapshot(&1).waiters, 0);
+            assert!(throttle.concurrency().is_empty());
+        },
+    );
+    let report = report.await;
+    assert!(
+        report.polls >= 3,
+        "it waited for one of the two only: {report:?}"
+    );
 }

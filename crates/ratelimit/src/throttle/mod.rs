@@ -1,16 +1,16 @@
 //! A rate and a limit on concurrency, behind one permit.
 
+mod acquire;
+mod keyed;
+
 use std::fmt;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
-use shibuya_cancel::raw::Timestamp;
-
-use crate::concurrency::{AcquirePermit, Permit};
-use crate::{AcquireOwned, ConcurrencyLimiter, Denied, RateLimiter};
+pub use self::acquire::AcquireThrottled;
+pub use self::keyed::KeyedThrottle;
+use crate::concurrency::Permit;
+use crate::{ConcurrencyLimiter, Denied, RateLimiter};
 
 /// Lets calls begin at a rate, and so many be under way at once: one permit for both.
 ///
@@ -131,13 +131,8 @@ impl Throttle {
     /// # }
     /// ```
     pub fn acquire_within(&self, max: Duration) -> AcquireThrottled {
-        AcquireThrottled {
-            slot: Slot::Waiting(self.concurrency.clone().acquire_owned_within(max)),
-            rate: self.rate.clone(),
-            token: None,
-            max,
-            deadline: None,
-        }
+        let slot = self.concurrency.acquire_owned_within(max);
+        AcquireThrottled::new(slot, self.rate.clone(), max)
     }
 }
 
@@ -147,88 +142,5 @@ impl fmt::Debug for Throttle {
             .field("rate", &self.rate)
             .field("concurrency", &self.concurrency)
             .finish()
-    }
-}
-
-pin_project! {
-    /// Waits for a slot, and then for a token, from [`Throttle::acquire`]. It is `'static`.
-    ///
-    /// Dropping it leaves the line.
-    ///
-    /// # Cancel safety
-    ///
-    /// Nothing is lost: the slot goes to the next in line, and all who wait for a token behind it move up.
-    ///
-    /// # Panics
-    ///
-    /// When it has to wait for a token outside of a Tokio runtime with timers, or is polled after it completed.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct AcquireThrottled {
-        rate: RateLimiter,
-        // Dropped before the slot: who has that next must not stand behind this one.
-        #[pin]
-        token: Option<AcquireOwned>,
-        slot: Slot,
-        max: Duration,
-        deadline: Option<Timestamp>,
-    }
-}
-
-enum Slot {
-    Waiting(AcquirePermit<Arc<ConcurrencyLimiter>>),
-    /// While the token is waited for.
-    Held(Permit<Arc<ConcurrencyLimiter>>),
-    Done,
-}
-
-impl Future for AcquireThrottled {
-    type Output = Result<Permit<Arc<ConcurrencyLimiter>>, Denied>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if let Slot::Waiting(wait) = this.slot {
-            let deadline = *this
-                .deadline
-                .get_or_insert_with(|| Timestamp::now().after(*this.max));
-            let permit = ready!(Pin::new(wait).poll(cx))?;
-            *this.slot = Slot::Held(permit);
-            let left = match deadline {
-                Timestamp::NEVER => Duration::MAX,
-                deadline => deadline.since(Timestamp::now()),
-            };
-            this.token
-                .set(Some(this.rate.acquire_owned_within(1, left)));
-        }
-        let token = this.token.as_mut().as_pin_mut();
-        let granted = ready!(
-            token
-                .expect("`AcquireThrottled` polled after it completed")
-                .poll(cx)
-        );
-        this.token.set(None);
-        let Slot::Held(mut permit) = std::mem::replace(this.slot, Slot::Done) else {
-            unreachable!("a token is waited for with a slot in hand");
-        };
-        Poll::Ready(match granted {
-            Ok(()) => {
-                permit.begin();
-                Ok(permit)
-            }
-            Err(Denied::TimedOut { .. }) => Err(Denied::TimedOut { after: *this.max }),
-            Err(denied) => Err(denied),
-        })
-    }
-}
-
-impl fmt::Debug for AcquireThrottled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let stage = match self.slot {
-            Slot::Waiting(_) => "slot",
-            Slot::Held(_) => "token",
-            Slot::Done => "done",
-        };
-        f.debug_struct("AcquireThrottled")
-            .field("stage", &stage)
-            .finish_non_exhaustive()
     }
 }
