@@ -324,6 +324,26 @@ mod tests {
     }
 
     #[test]
+    fn what_came_back_behind_a_younger_lease_ends_at_its_own_age() {
+        let mut hand = Hand::new(at_ms(0));
+        let take = |hand: &mut Hand, n, ms| match hand.take(n, QUOTA, Timestamp::NEVER, at_ms(ms)) {
+            Held::Granted(lot) => Some(lot),
+            _ => None,
+        };
+        hand.granted(1, 2, Charge(1), at_ms(0));
+        hand.granted(1, 2, Charge(2), at_ms(50));
+        let older = take(&mut hand, 2, 60).unwrap();
+        let younger = take(&mut hand, 1, 60).unwrap();
+        assert!(hand.put_back(older, at_ms(60)));
+        assert!(hand.put_back(younger, at_ms(60)));
+        let at_hand = take(&mut hand, 4, 120);
+        assert!(
+            at_hand.is_none(),
+            "two of them ended at 100 ms: {at_hand:?}"
+        );
+    }
+
+    #[test]
     fn who_joins_a_line_knows_what_stands_before_it() {
         let mut hand = Hand::new(at_ms(0));
         hand.refused(2, Duration::from_millis(20), Duration::ZERO, at_ms(0));

@@ -256,4 +256,21 @@ mod tests {
         assert!(table.enter(b"new").is_kept());
         assert_eq!(table.len(), 1);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_newcomer_to_a_full_table_costs_a_constant() {
+        const KEYS: u32 = 1 << 16;
+        let table = Table::new(KEYS as usize);
+        let enter = |keys: std::ops::Range<u32>| {
+            let start = std::time::Instant::now();
+            for key in keys {
+                refuse(&table.enter(&key.to_be_bytes()), 5000);
+            }
+            start.elapsed()
+        };
+        enter(0..KEYS - 1000);
+        let with_room = enter(KEYS - 1000..KEYS);
+        let without = enter(KEYS..KEYS + 1000);
+        assert!(without < 20 * with_room, "{with_room:?}, then {without:?}");
+    }
 }

@@ -82,6 +82,26 @@ fn a_change_of_the_quota_loses_no_charge() {
     });
 }
 
+/// The slot of the quota before is read by a refund, and written by the next change.
+#[test]
+fn a_refund_after_a_change_is_right_while_the_next_change_is_made() {
+    bounded(|| {
+        let limiter = RateLimiter::new(HOUR.burst(4));
+        let reservation = limiter.reserve(2).unwrap();
+        limiter.set_quota(HOUR.burst(3));
+        let other = limiter.clone();
+        let changing = thread::spawn(move || {
+            // A year for each, of which what is owed by then is next to nothing.
+            other.set_quota(Quota::every(365 * 24 * INTERVAL).burst(3));
+        });
+        drop(reservation);
+        let came_first = limiter.quota().interval() == INTERVAL;
+        changing.join().unwrap();
+        // Who comes second is too late: two changes lie between.
+        assert!(!came_first || limiter.snapshot().remaining == 3);
+    });
+}
+
 struct Flag(AtomicU32);
 
 impl Wake for Flag {
