@@ -116,8 +116,8 @@ impl<P: Pointer> Turn<P> {
     fn leave(&mut self) {
         if let Stage::Waiting(wait, _) = std::mem::replace(&mut self.stage, Stage::Done) {
             let limit = wait.list().0.clone();
+            let _tend = limit.tend_afterwards();
             drop(wait);
-            limit.tend();
         }
     }
 }

@@ -67,8 +67,7 @@ pub(crate) fn refund(quota: Quota, tat: Units, now: Units, n: u32, end: Units) -
 /// The time that is as many intervals of `new` from `now` as `at` is of `old`: what is owed stays owed when the rate changes.
 pub(crate) fn rescale(old: Quota, new: Quota, at: Units, now: Units) -> Units {
     let (whole, part) = old.earned_in(at.saturating_sub(now));
-    let whole = whole.min(Units::from(u32::MAX)) as u32;
-    at.min(now) + new.cost(whole) + new.as_part(part, old)
+    at.min(now) + new.cost_of_many(whole) + new.as_part(part, old)
 }
 
 #[cfg(all(test, not(shibuya_loom)))]

@@ -12,6 +12,7 @@ mod gcra;
 #[cfg_attr(docsrs, doc(cfg(feature = "http")))]
 pub mod http;
 mod keyed;
+mod ledger;
 mod limiter;
 mod line;
 mod meter;

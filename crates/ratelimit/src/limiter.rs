@@ -218,17 +218,20 @@ impl RateLimiter {
             .map(drop)
     }
 
-    /// Takes up to `n`, and at least one. Gives how many.
+    /// Takes up to `n`, and at least one if `n` is not 0. Gives how many.
     ///
     /// # Errors
     ///
     /// As [`try_acquire`](Self::try_acquire).
     pub fn try_acquire_up_to(&self, n: u32) -> Result<u32, Denied> {
+        if n == 0 {
+            return Ok(0);
+        }
         let now = Timestamp::now();
         let units = stamp::units(now);
         self.queue()
             .take_in_turn(n, now, |meter| meter.take_up_to(n, units))
-            .map(|taken| taken.n())
+            .map(|taken| taken.n)
             .tally(RATE)
     }
 
@@ -349,16 +352,13 @@ impl RateLimiter {
     /// ```
     pub fn reserve(&self, n: u32) -> Result<Reservation, Denied> {
         let now = Timestamp::now();
-        let units = stamp::units(now);
-        let due = std::cell::Cell::new(0);
-        let taken = self.queue().take_in_turn(n, now, |meter| {
-            let (taken, at) = meter.take_ahead(n, units)?;
-            due.set(at);
-            Ok(taken)
-        });
-        let taken = taken.tally(RATE)?;
-        let ready_at = Timestamp::from_nanos(stamp::nanos(due.get())).max(now);
-        Ok(Reservation::new(self.queue().clone(), taken, ready_at))
+        let reserved = self.queue().reserve(n, now).tally(RATE);
+        let (loan, ready_at) = reserved?;
+        Ok(Reservation::new(
+            self.queue().clone(),
+            loan,
+            ready_at.max(now),
+        ))
     }
 
     /// What may pass from now on.

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::Serve;
 
+use crate::Quota;
+use crate::ledger::Ledger;
 use crate::meter::{Ask, Meter, Refusal, Taken};
 use crate::stamp::{self, Units};
 
@@ -18,6 +20,13 @@ pub(crate) struct Line {
     /// When the head's turn comes, as of the last time that it was asked for.
     due: Units,
     pub(crate) closed: bool,
+    ledger: Ledger,
+}
+
+/// What was granted, and can be given back.
+pub(crate) struct Loan {
+    taken: Taken,
+    number: u64,
 }
 
 /// What a waiter asks for.
@@ -29,7 +38,7 @@ pub(crate) struct Claim {
 }
 
 pub(crate) enum Answer {
-    Granted(Taken),
+    Granted(Loan),
     Exceeds { burst: u32 },
     Full { max_waiters: usize },
     Hopeless { due: Timestamp },
@@ -62,11 +71,42 @@ impl Line {
             queued: 0,
             due: 0,
             closed: false,
+            ledger: Ledger::default(),
         }
     }
 
     pub(crate) fn due(&self) -> Timestamp {
-        Timestamp::from_nanos(stamp::nanos(self.due))
+        // However far it is, it is not never: somebody waits.
+        Timestamp::from_nanos(stamp::nanos(self.due).min(u64::MAX - 1))
+    }
+
+    /// For what was taken under this lock.
+    pub(crate) fn lend(&self, taken: Taken) -> Loan {
+        Loan {
+            taken,
+            number: self.ledger.number(),
+        }
+    }
+
+    pub(crate) fn refund(&mut self, Loan { taken, number }: Loan, now: Timestamp) {
+        let now = stamp::units(now);
+        let end = self.ledger.end(number, taken.end());
+        let (before, amount) = self.meter.refund(taken.n, end, now);
+        self.ledger.refunded(end, amount, before, now);
+    }
+
+    pub(crate) fn set_quota(&mut self, quota: Quota, now: Timestamp) {
+        let now = stamp::units(now);
+        let old = self.meter.quota();
+        let tat = self.meter.set_quota(quota, now);
+        self.ledger.changed(old, quota, tat, now);
+    }
+
+    /// Who waits is refused, and who comes.
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.queued = 0;
+        self.meter.set_queued();
     }
 
     pub(crate) fn meter(&self) -> &Meter {
@@ -94,7 +134,7 @@ impl Serve for Line {
     fn try_serve(&mut self, claim: &mut Claim) -> Option<Answer> {
         let ask = claim.ask(Timestamp::now(), self.slack);
         let answer = match self.meter.take_barging(ask) {
-            Ok(taken) => Answer::Granted(taken),
+            Ok(taken) => Answer::Granted(self.lend(taken)),
             Err(Refusal::Exceeds { burst }) => Answer::Exceeds { burst },
             Err(Refusal::Until(due)) => {
                 self.due = due;
@@ -107,8 +147,8 @@ impl Serve for Line {
     }
 
     fn take_back(&mut self, answer: Answer) {
-        if let Answer::Granted(taken) = answer {
-            self.meter.refund(taken, stamp::units(Timestamp::now()));
+        if let Answer::Granted(loan) = answer {
+            self.refund(loan, Timestamp::now());
         }
     }
 
@@ -136,7 +176,8 @@ impl Serve for Line {
     fn delist(&mut self, claim: &mut Claim) {
         if claim.in_line {
             claim.in_line = false;
-            self.queued -= u64::from(claim.n);
+            // None of those who are refused counts.
+            self.queued = self.queued.saturating_sub(claim.n.into());
         }
     }
 }

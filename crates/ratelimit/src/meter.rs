@@ -22,8 +22,6 @@ struct Slot {
     /// What one costs, and a burst, as far as they are near: calculated once.
     one: AtomicU64,
     tolerance: AtomicU64,
-    /// When it began, as a stamp.
-    since: AtomicU64,
 }
 
 /// Who asks, and when.
@@ -41,16 +39,17 @@ impl Ask {
     }
 }
 
-/// A grant: how many, and the state that it led to, by which it is taken back exactly.
+/// A grant: how many, and the state that it led to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Taken {
-    n: u32,
+    pub(crate) n: u32,
     end: Word,
 }
 
 impl Taken {
-    pub(crate) fn n(self) -> u32 {
-        self.n
+    /// Up to where it moved the theoretical arrival time.
+    pub(crate) fn end(self) -> Units {
+        self.end.tat()
     }
 }
 
@@ -105,7 +104,6 @@ impl Slot {
             quota: quota.to_words().map(AtomicU64::new),
             one: AtomicU64::new(one),
             tolerance: AtomicU64::new(tolerance),
-            since: AtomicU64::new(0),
         }
     }
 
@@ -115,14 +113,13 @@ impl Slot {
         Quota::from_words(self.quota.each_ref().map(|word| word.load(Acquire)))
     }
 
-    fn store(&self, quota: Quota, now: Units) {
+    fn store(&self, quota: Quota) {
         for (word, new) in self.quota.iter().zip(quota.to_words()) {
             word.store(new, Release);
         }
         let [one, tolerance] = quota.near();
         self.one.store(one, Release);
         self.tolerance.store(tolerance, Release);
-        self.since.store(stamp::pack(now), Release);
     }
 }
 
@@ -251,70 +248,51 @@ impl Meter {
         }
     }
 
-    /// Takes `n` in advance. Gives, too, from when on they may pass.
-    pub(crate) fn take_ahead(&self, n: u32, now: Units) -> Result<(Taken, Units), Refusal> {
+    /// Takes `n` in advance. Gives, too, from when on they may pass. `Err` with the burst if they are more. Under the lock of the line.
+    pub(crate) fn take_ahead(&self, n: u32, now: Units) -> Result<(Taken, Units), u32> {
         let mut word = self.load();
         loop {
-            if word.is_queued() {
-                return Err(Refusal::Line);
-            }
             let quota = self.slot(word.generation()).quota();
-            let start = word.tat().max(now);
-            let end = word.with_tat(start + quota.cost(n));
             let burst = quota.burst_size();
             if n > burst && !quota.allows_debt() {
-                let newer = self.load();
-                if newer.generation() == word.generation() {
-                    return Err(Refusal::Exceeds { burst });
-                }
-                word = newer;
-                continue;
+                return Err(burst);
             }
+            // In a pause, all that is taken in advance is for after it.
+            let paused = self.paused_until();
+            let start = word.tat().max(now).max(paused);
+            let end = word.with_tat(start + quota.cost(n));
             match self.swap(word, end) {
-                Ok(()) => {
-                    let due = gcra::due(quota, start, n).max(self.paused_until());
-                    return Ok((Taken { n, end }, due));
-                }
+                Ok(()) => return Ok((Taken { n, end }, gcra::due(quota, start, n).max(paused))),
                 Err(newer) => word = newer,
             }
         }
     }
 
-    /// Gives a grant back, as far as it would not have been earned by now anyway.
-    pub(crate) fn refund(&self, taken: Taken, now: Units) {
+    /// Gives back `n` of which what is left reaches up to `end`, as far as they would not have been earned by now anyway. Gives what the
+    /// `tat` was before, and how much less it is. Under the lock of the line, as what changes the quota.
+    pub(crate) fn refund(&self, n: u32, end: Units, now: Units) -> (Units, Units) {
         let mut word = self.load();
         loop {
-            let generation = word.generation();
-            let slot = self.slot(generation);
-            let quota = slot.quota();
-            let end = if taken.end.generation() == generation {
-                taken.end.tat()
-            } else if taken.end.next_generation().generation() == generation {
-                let before = self.slot(taken.end.generation()).quota();
-                let since = stamp::unpack(slot.since.load(Acquire));
-                gcra::rescale(before, quota, taken.end.tat(), since)
-            } else {
-                return; // nobody knows any more what it was worth
-            };
-            let tat = gcra::refund(quota, word.tat(), now, taken.n, end);
+            let quota = self.slot(word.generation()).quota();
+            let tat = gcra::refund(quota, word.tat(), now, n, end);
             match self.swap(word, word.with_tat(tat)) {
-                Ok(()) => return,
+                Ok(()) => return (word.tat(), word.tat() - tat),
                 Err(newer) => word = newer,
             }
         }
     }
 
-    /// From now on it is `quota`, and what is owed stays owed. One caller at a time.
-    pub(crate) fn set_quota(&self, quota: Quota, now: Units) {
+    /// From now on it is `quota`, and what is owed stays owed. Gives what the `tat` is then. One caller at a time.
+    pub(crate) fn set_quota(&self, quota: Quota, now: Units) -> Units {
         let mut word = self.load();
         let old = self.slot(word.generation()).quota();
-        self.slot(word.generation() + 1).store(quota, now);
-        while let Err(newer) = self.swap(
-            word,
-            word.with_tat(gcra::rescale(old, quota, word.tat(), now))
-                .next_generation(),
-        ) {
-            word = newer;
+        self.slot(word.generation() + 1).store(quota);
+        loop {
+            let tat = gcra::rescale(old, quota, word.tat(), now);
+            match self.swap(word, word.with_tat(tat).next_generation()) {
+                Ok(()) => return tat,
+                Err(newer) => word = newer,
+            }
         }
     }
 
@@ -330,9 +308,10 @@ impl Meter {
     /// From when on `n` may pass who come now and stand behind `queued` others.
     pub(crate) fn due_behind(&self, queued: u64, ask: Ask) -> Units {
         let (quota, tat) = self.read();
-        let start = gcra::start(tat, ask.now, ask.slack);
-        let behind = start + quota.cost(1) * Units::from(queued);
-        gcra::due(quota, behind, ask.n).max(self.paused_until())
+        let paused = self.paused_until();
+        let start = gcra::start(tat, ask.now.max(paused), ask.slack);
+        let behind = start + quota.cost_of_many(queued.into());
+        gcra::due(quota, behind, ask.n).max(paused)
     }
 
     /// Nobody passes those who wait in line.

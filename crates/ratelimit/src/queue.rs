@@ -1,17 +1,18 @@
 //! A limit with those who wait for it: the meter, the line, and the alarm that rings when the head's turn comes.
 
 use std::ops::Deref;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Weak};
 use std::task::{Wake, Waker};
+use std::thread;
 use std::time::Duration;
 
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::{Guard, WaitList};
 use tokio::runtime::Id;
 
-use crate::alarm::Alarm;
-use crate::line::Line;
+use crate::alarm::{Alarm, Set};
+use crate::line::{Line, Loan};
 use crate::meter::{Ask, Meter, Refusal, Taken};
 use crate::snapshot::RateSnapshot;
 use crate::stamp::{self, Units};
@@ -81,41 +82,56 @@ impl Queue {
     }
 
     /// Serves all whose turn has come, and sets the alarm for the next. To be called when a turn may come earlier than it seemed.
+    ///
+    /// A waker that panics does so when all is done.
     pub(crate) fn tend(&self) {
+        let mut panic = None;
         loop {
             // Whoever unlocks the line serves it.
-            drop(self.line.lock());
+            let served = catch_unwind(AssertUnwindSafe(|| drop(self.line.lock())));
+            panic = panic.or(served.err());
             if !self.set_alarm() {
-                return;
+                break;
             }
         }
+        if let Some(panic) = panic.filter(|_| !thread::panicking()) {
+            resume_unwind(panic);
+        }
+    }
+
+    /// Tends it when it is dropped, and so after a panic, too.
+    pub(crate) fn tend_afterwards(&self) -> impl Drop + '_ {
+        struct Tend<'a>(&'a Queue);
+        impl Drop for Tend<'_> {
+            fn drop(&mut self) {
+                self.0.tend();
+            }
+        }
+        Tend(self)
     }
 
     /// A waiter was polled, in this runtime, and waits. The alarm must ring here.
     #[track_caller]
     pub(crate) fn watch(&self) {
-        self.alarm.hang_up_bell(|runtime| {
+        let rings = self.alarm.hang_up_bell(|runtime| {
             let limit = self.this.clone();
             Waker::from(Arc::new(Ringer { limit, runtime }))
         });
-        if self.set_alarm() {
+        if rings | self.set_alarm() {
             self.tend();
         }
     }
 
     /// Gives whether the time has come already.
     fn set_alarm(&self) -> bool {
-        let mut at = self.next_due();
         loop {
-            if self.alarm.set(at) {
-                return true;
+            let version = self.alarm.version();
+            match self.alarm.set(self.next_due(), version) {
+                Set::Later => return false,
+                Set::Now => return true,
+                // Another thread has set it meanwhile, to what this one may not have seen or the other way round.
+                Set::Stale => {}
             }
-            // Another thread may have set it to what it knew after this one had asked.
-            let due = self.next_due();
-            if due == at {
-                return false;
-            }
-            at = due;
         }
     }
 
@@ -127,27 +143,48 @@ impl Queue {
         }
     }
 
-    pub(crate) fn refund(&self, taken: Taken) {
-        self.meter.refund(taken, stamp::units(Timestamp::now()));
-        self.tend();
+    /// Takes in advance, for a time that it gives.
+    pub(crate) fn reserve(&self, n: u32, now: Timestamp) -> Result<(Loan, Timestamp), Denied> {
+        let mut line = self.line.lock();
+        if line.closed {
+            return Err(Denied::Closed);
+        }
+        if !is_empty(&mut line) {
+            let due = line.due_behind_all(n, now);
+            return Err(Denied::RetryAfter(due.since(now)));
+        }
+        match self.meter.take_ahead(n, stamp::units(now)) {
+            Ok((taken, due)) => {
+                let due = Timestamp::from_nanos(stamp::nanos(due));
+                Ok((line.lend(taken), due))
+            }
+            Err(burst) => Err(Denied::ExceedsBurst { asked: n, burst }),
+        }
+    }
+
+    pub(crate) fn refund(&self, loan: Loan) {
+        let tend = self.tend_afterwards();
+        self.line.lock().refund(loan, Timestamp::now());
+        drop(tend);
     }
 
     pub(crate) fn set_quota(&self, change: impl FnOnce(Quota) -> Quota) {
+        let tend = self.tend_afterwards();
         // Under the lock, so that one changes it at a time.
-        let line = self.line.lock();
+        let mut line = self.line.lock();
         let quota = change(self.meter.quota());
-        self.meter.set_quota(quota, stamp::units(Timestamp::now()));
+        line.set_quota(quota, Timestamp::now());
         drop(line);
-        self.tend();
+        drop(tend);
     }
 
     pub(crate) fn close(&self) {
+        let tend = self.tend_afterwards();
         let mut line = self.line.lock();
-        line.closed = true;
-        self.meter.set_queued();
+        line.close();
         Guard::close(&mut line);
         drop(line);
-        self.tend();
+        drop(tend);
     }
 
     pub(crate) fn is_closed(&self) -> bool {

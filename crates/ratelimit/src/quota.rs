@@ -221,6 +221,12 @@ impl Quota {
         (exact + (1 << self.fraction) - 1) >> self.fraction
     }
 
+    /// The same for more than is ever asked for at once.
+    pub(crate) fn cost_of_many(self, n: Units) -> Units {
+        n.saturating_mul(self.interval.into())
+            .div_ceil(1 << self.fraction)
+    }
+
     /// The time in which a burst is earned.
     #[inline]
     pub(crate) const fn tolerance(self) -> Units {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use shibuya_cancel::raw::Timestamp;
 use tokio::time::Instant;
 
-use crate::meter::Taken;
+use crate::line::Loan;
 use crate::queue::Queue;
 
 /// What was taken in advance, from [`RateLimiter::reserve`](crate::RateLimiter::reserve).
@@ -14,15 +14,15 @@ use crate::queue::Queue;
 pub struct Reservation {
     limit: Arc<Queue>,
     /// `None` once it is committed.
-    taken: Option<Taken>,
+    loan: Option<Loan>,
     ready_at: Timestamp,
 }
 
 impl Reservation {
-    pub(crate) fn new(limit: Arc<Queue>, taken: Taken, ready_at: Timestamp) -> Self {
+    pub(crate) fn new(limit: Arc<Queue>, loan: Loan, ready_at: Timestamp) -> Self {
         Self {
             limit,
-            taken: Some(taken),
+            loan: Some(loan),
             ready_at,
         }
     }
@@ -36,7 +36,7 @@ impl Reservation {
 
     /// It is used, and does not go back.
     pub fn commit(mut self) {
-        self.taken = None;
+        self.loan = None;
     }
 }
 
@@ -45,8 +45,8 @@ const FAR: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 86_4
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        if let Some(taken) = self.taken.take() {
-            self.limit.refund(taken);
+        if let Some(loan) = self.loan.take() {
+            self.limit.refund(loan);
         }
     }
 }

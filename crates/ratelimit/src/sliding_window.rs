@@ -170,7 +170,7 @@ impl Counters {
                 Err(left - weighs)
             }
             // In the next window, when this one has lost weight.
-            None => Err(left + (rule.window - fits(room, rule, self.current))),
+            None => Err(left.saturating_add(rule.window - fits(room, rule, self.current))),
         }
     }
 

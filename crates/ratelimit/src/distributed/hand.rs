@@ -66,7 +66,7 @@ impl Hand {
     pub(super) fn take(&mut self, n: u32, quota: Quota, latest: Timestamp, now: Timestamp) -> Held {
         self.expire(now);
         let at_hand: u64 = self.lots.iter().map(|lot| u64::from(lot.n)).sum();
-        if at_hand >= u64::from(n) {
+        if n > 0 && at_hand >= u64::from(n) {
             self.demand.note(n);
             return Held::Granted(self.spend(n));
         }
@@ -145,7 +145,11 @@ impl Hand {
     pub(super) fn put_back(&mut self, lot: Lot, now: Timestamp) -> bool {
         let is_in_time = now < lot.expires;
         if is_in_time {
-            self.lots.push_front(lot);
+            // The oldest first, whatever came back before.
+            let place = self
+                .lots
+                .partition_point(|other| other.expires < lot.expires);
+            self.lots.insert(place, lot);
         }
         is_in_time
     }

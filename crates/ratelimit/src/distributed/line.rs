@@ -1,6 +1,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::primitives::{AtomicU64, Mutex, MutexGuard};
@@ -149,15 +150,21 @@ struct Lines {
     /// How many there are when it is time to look for those that don't matter any more: twice as many as were left the last
     /// time, so that it costs each newcomer a constant.
     sweep_at: usize,
+    /// It was swept and stayed full: not to be tried again before that.
+    full_until: Timestamp,
 }
 
 const SWEEP_MIN: usize = 64;
+
+/// Long beside the time that it takes to look through all keys.
+const FULL: Duration = Duration::from_millis(100);
 
 impl Table {
     pub(super) fn new(max_keys: usize) -> Self {
         let lines = Lines {
             by_key: HashMap::new(),
             sweep_at: SWEEP_MIN,
+            full_until: Timestamp::from_nanos(0),
         };
         Self {
             lines: Mutex::new(lines),
@@ -180,7 +187,7 @@ impl Table {
             return line.clone();
         }
         if lines.by_key.len() >= lines.sweep_at.min(self.max_keys) {
-            lines.sweep(Timestamp::now());
+            lines.sweep(Timestamp::now(), self.max_keys);
         }
         let is_kept = lines.by_key.len() < self.max_keys;
         let line = Arc::new(Line::new(is_kept));
@@ -202,20 +209,24 @@ impl Table {
 }
 
 impl Lines {
-    fn sweep(&mut self, now: Timestamp) {
+    fn sweep(&mut self, now: Timestamp, max_keys: usize) {
+        if now < self.full_until {
+            return;
+        }
         // Shares are made under the lock, so one that is the only one stays so.
         self.by_key.retain(|_, line| {
             Arc::strong_count(line) > 1 || line.matters_until.load(Relaxed) > now.as_nanos()
         });
         self.sweep_at = SWEEP_MIN.max(2 * self.by_key.len());
         self.by_key.shrink_to(self.sweep_at);
+        if self.by_key.len() >= max_keys {
+            self.full_until = now.after(FULL);
+        }
     }
 }
 
 #[cfg(all(test, not(shibuya_loom)))]
 mod tests {
-    use std::time::Duration;
-
     use tokio::time::advance;
 
     use super::*;

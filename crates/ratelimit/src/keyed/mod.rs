@@ -11,10 +11,10 @@ use std::thread::available_parallelism;
 use std::time::Duration;
 
 use shibuya_cancel::raw::Timestamp;
-use shibuya_waitlist::primitives::{Mutex, MutexGuard};
+use shibuya_waitlist::primitives::Mutex;
 
 pub use acquire::AcquireKeyed;
-use shard::Shard;
+use shard::{Locked, Shard};
 use visit::Visit;
 
 use crate::limiter::SLACK;
@@ -344,10 +344,10 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
     }
 
     #[inline]
-    fn shard(&self, hash: u64) -> MutexGuard<'_, Shard<K>> {
-        // Not the bits by which the table itself goes.
-        let bits = (hash >> 32) as usize;
-        self.0.shards[bits & (self.0.shards.len() - 1)].0.lock()
+    fn shard(&self, hash: u64) -> Locked<'_, K> {
+        // Mixed, since the bits by which the table goes are not to be the same, and not every hasher spreads over the others.
+        let mixed = hash.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        Locked::new(&self.0.shards[mixed as usize & (self.0.shards.len() - 1)].0)
     }
 
     /// Takes one of a known key, of which nothing special is to be considered: most checks are of that kind.

@@ -2,10 +2,14 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
+use std::mem::needs_drop;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
+
+use shibuya_waitlist::primitives::{Mutex, MutexGuard};
 
 use super::Full;
 use crate::queue::Queue;
@@ -15,6 +19,8 @@ pub(crate) struct Shard<K> {
     entries: HashTable<Entry<K>>,
     /// What is known of the keys that somebody waits for, instead of their word.
     pub(crate) queues: HashMap<K, Queued>,
+    /// To be dropped when the lock is free, since a key's destructor may come back here.
+    removed: Vec<K>,
     max: usize,
     /// The bucket at which the next sweep goes on.
     cursor: usize,
@@ -79,6 +85,7 @@ impl<K: Hash + Eq> Shard<K> {
         Self {
             entries: HashTable::new(),
             queues: HashMap::new(),
+            removed: Vec::new(),
             max,
             cursor: 0,
             full_until: 0,
@@ -96,8 +103,22 @@ impl<K: Hash + Eq> Shard<K> {
 
     pub(crate) fn remove(&mut self, hash: u64, key: &K) {
         if let Ok(entry) = self.entries.find_entry(hash, |entry| entry.key == *key) {
-            entry.remove();
+            let entry = entry.remove().0;
             self.full_until = 0;
+            self.drop_later(entry.key);
+        }
+    }
+
+    fn remove_bucket(&mut self, bucket: usize) {
+        if let Ok(entry) = self.entries.get_bucket_entry(bucket) {
+            let entry = entry.remove().0;
+            self.drop_later(entry.key);
+        }
+    }
+
+    fn drop_later(&mut self, key: K) {
+        if needs_drop::<K>() {
+            self.removed.push(key);
         }
     }
 
@@ -120,7 +141,10 @@ impl<K: Hash + Eq> Shard<K> {
     ) -> Result<(), Units> {
         self.sweep(SWEEP, now);
         if self.len() >= self.max {
-            self.make_room(now, on_full)?;
+            if let Err(until) = self.make_room(now, on_full) {
+                self.drop_later(key);
+                return Err(until);
+            }
         }
         self.shrink(&hasher);
         let word = stamp::pack(tat);
@@ -141,7 +165,7 @@ impl<K: Hash + Eq> Shard<K> {
                 continue;
             };
             if entry.get().can_go(now) {
-                entry.remove();
+                self.remove_bucket(self.cursor);
             } else if !entry.get().has_queue() {
                 let candidate = (self.cursor, entry.get().tat());
                 least = match least {
@@ -164,9 +188,7 @@ impl<K: Hash + Eq> Shard<K> {
                 return Ok(());
             }
             let (bucket, _) = least.ok_or(now)?;
-            if let Ok(entry) = self.entries.get_bucket_entry(bucket) {
-                entry.remove();
-            }
+            self.remove_bucket(bucket);
             return Ok(());
         }
         if now < self.full_until {
@@ -192,6 +214,46 @@ impl<K: Hash + Eq> Shard<K> {
         if self.entries.capacity() > 2 * needed {
             self.entries.shrink_to(needed, |entry| hasher(&entry.key));
             self.cursor = 0;
+        }
+    }
+}
+
+/// A shard under its lock.
+pub(crate) struct Locked<'a, K>(Option<MutexGuard<'a, Shard<K>>>);
+
+impl<'a, K> Locked<'a, K> {
+    #[inline]
+    pub(crate) fn new(shard: &'a Mutex<Shard<K>>) -> Self {
+        Self(Some(shard.lock()))
+    }
+}
+
+const LOCKED: &str = "it is locked until it is dropped";
+
+impl<K> Deref for Locked<'_, K> {
+    type Target = Shard<K>;
+
+    #[inline]
+    fn deref(&self) -> &Shard<K> {
+        self.0.as_ref().expect(LOCKED)
+    }
+}
+
+impl<K> DerefMut for Locked<'_, K> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut Shard<K> {
+        self.0.as_mut().expect(LOCKED)
+    }
+}
+
+impl<K> Drop for Locked<'_, K> {
+    #[inline]
+    fn drop(&mut self) {
+        let mut shard = self.0.take().expect(LOCKED);
+        if !shard.removed.is_empty() {
+            let removed = std::mem::take(&mut shard.removed);
+            drop(shard);
+            drop(removed);
         }
     }
 }

@@ -19,13 +19,15 @@ pub(super) struct Visit<K: Hash + Eq, S: BuildHasher> {
 impl<K: Hash + Eq + Clone, S: BuildHasher> Visit<K, S> {
     /// Of a key that has a queue.
     pub(super) fn again(keyed: &Keyed<K, S>, shard: &mut Shard<K>, hash: u64, key: &K) -> Self {
-        let queued = shard.queues.get_mut(key).expect("its entry says so");
+        // Cloned first: what panics has changed nothing.
+        let key = key.clone();
+        let queued = shard.queues.get_mut(&key).expect("its entry says so");
         queued.visitors += 1;
         Self {
             keyed: keyed.clone(),
             hash,
-            key: key.clone(),
             queue: queued.queue.clone(),
+            key,
         }
     }
 
@@ -38,13 +40,22 @@ impl<K: Hash + Eq + Clone, S: BuildHasher> Visit<K, S> {
         quota: Quota,
     ) -> Self {
         let settings = &keyed.0.settings;
-        let entry = shard.get(hash, key).expect("it was put there");
-        entry.set_queued();
+        let (key, kept) = (key.clone(), key.clone());
+        let entry = shard.get(hash, &key).expect("it was put there");
         let slack = stamp::length(settings.slack);
         let queue = Queue::new(quota, entry.tat(), slack, settings.max_waiters);
-        let queued = Queued { queue, visitors: 0 };
-        shard.queues.insert(key.clone(), queued);
-        Self::again(keyed, shard, hash, key)
+        entry.set_queued();
+        let queued = Queued {
+            queue: queue.clone(),
+            visitors: 1,
+        };
+        shard.queues.insert(kept, queued);
+        Self {
+            keyed: keyed.clone(),
+            hash,
+            queue,
+            key,
+        }
     }
 }
 
