@@ -5,10 +5,10 @@ use std::sync::Arc;
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::Serve;
 
-use crate::Quota;
 use crate::ledger::Ledger;
 use crate::meter::{Ask, Meter, Refusal, Taken};
 use crate::stamp::{self, Units};
+use crate::{Quota, gcra};
 
 /// What the lock of the line protects.
 pub(crate) struct Line {
@@ -98,8 +98,14 @@ impl Line {
     pub(crate) fn set_quota(&mut self, quota: Quota, now: Timestamp) {
         let now = stamp::units(now);
         let old = self.meter.quota();
-        let tat = self.meter.set_quota(quota, now);
+        let rescaled = |tat| gcra::rescale(old, quota, tat, now);
+        let tat = self.meter.set_quota(quota, rescaled);
         self.ledger.changed(old, quota, tat, now);
+    }
+
+    /// As a limit that remembers no more than a time: what is owed is as much time as before.
+    pub(crate) fn set_quota_from_now(&mut self, quota: Quota) {
+        self.meter.set_quota(quota, |tat| tat);
     }
 
     /// Who waits is refused, and who comes.

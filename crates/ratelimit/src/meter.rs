@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use shibuya_cancel::raw::Timestamp;
 use shibuya_waitlist::primitives::AtomicU64;
 
+use crate::quota::UNITS_PER_NANO;
 use crate::stamp::{self, NEAR, Units};
 use crate::{Quota, gcra};
 
@@ -185,7 +186,7 @@ impl Meter {
             return None;
         }
         let paused = self.paused_until.load(Relaxed);
-        if paused != 0 {
+        if paused.saturating_mul(UNITS_PER_NANO.into()) > now {
             return None;
         }
         match gcra::take_one_near(one, tolerance, tat, now) {
@@ -282,13 +283,12 @@ impl Meter {
         }
     }
 
-    /// From now on it is `quota`, and what is owed stays owed. Gives what the `tat` is then. One caller at a time.
-    pub(crate) fn set_quota(&self, quota: Quota, now: Units) -> Units {
+    /// From now on it is `quota`, by which the `tat` becomes what `measured` makes of it. Gives that. One caller at a time.
+    pub(crate) fn set_quota(&self, quota: Quota, measured: impl Fn(Units) -> Units) -> Units {
         let mut word = self.load();
-        let old = self.slot(word.generation()).quota();
         self.slot(word.generation() + 1).store(quota);
         loop {
-            let tat = gcra::rescale(old, quota, word.tat(), now);
+            let tat = measured(word.tat());
             match self.swap(word, word.with_tat(tat).next_generation()) {
                 Ok(()) => return tat,
                 Err(newer) => word = newer,

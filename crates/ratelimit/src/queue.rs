@@ -168,6 +168,12 @@ impl Queue {
         drop(tend);
     }
 
+    pub(crate) fn set_quota_from_now(&self, quota: Quota) {
+        let tend = self.tend_afterwards();
+        self.line.lock().set_quota_from_now(quota);
+        drop(tend);
+    }
+
     pub(crate) fn set_quota(&self, change: impl FnOnce(Quota) -> Quota) {
         let tend = self.tend_afterwards();
         // Under the lock, so that one changes it at a time.

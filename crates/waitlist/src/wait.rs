@@ -122,12 +122,13 @@ impl<L: Deref<Target: List>> Wait<L> {
             }
             Admission::Busy => {
                 let waiting = core.waiting_in(<L::Target as List>::State::lane(request));
+                // First, for one that panics has changed nothing.
+                let waker = waker.clone();
                 if let Some(grant) = core.state.enlist(request, waiting) {
                     let grant = list.admitted(core, grant);
                     self.stage = Stage::Done;
                     return Poll::Ready(Ok(grant));
                 }
-                let waker = waker.clone();
                 let ticket = core.enqueue(self.stage.take_request(), waker);
                 drop(core);
                 self.stage = Stage::Queued(ticket);

@@ -288,6 +288,10 @@ impl<B: Backend + 'static> Distributed<B> {
 
     /// Takes back what was granted for `key` and not used. What has been earned again since then does not count twice.
     ///
+    /// A store keeps a single time for each key, and none of other refunds: where grants are held for long, and others
+    /// of the same burst were given back before, what comes back may be more than what is left of it. A
+    /// [`RateLimiter`](crate::RateLimiter) has a ledger for that.
+    ///
     /// Who waits for it in this process or another comes at the time it was told before.
     ///
     /// # Cancel safety

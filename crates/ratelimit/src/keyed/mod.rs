@@ -391,7 +391,7 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
             let visit = Visit::again(self, &mut shard, hash, key);
             drop(shard);
             if visit.queue().meter.quota() != quota {
-                visit.queue().set_quota(|_| quota);
+                visit.queue().set_quota_from_now(quota);
             }
             return Look::Queued(visit);
         }

@@ -191,20 +191,17 @@ impl<K: Hash + Eq> Shard<K> {
             self.remove_bucket(bucket);
             return Ok(());
         }
-        if now < self.full_until {
-            return Err(self.full_until);
-        }
-        let least = self.sweep(usize::MAX, now);
-        if self.len() < self.max {
-            return Ok(());
-        }
-        // Those that have queues may be gone at any time.
-        match least {
-            Some((_, tat)) if self.queues.is_empty() => {
-                self.full_until = tat;
-                Err(tat)
+        if now >= self.full_until {
+            let least = self.sweep(usize::MAX, now);
+            if self.len() < self.max {
+                return Ok(());
             }
-            _ => Err(now),
+            self.full_until = least.map_or(Units::MAX, |(_, tat)| tat);
+        }
+        // Those that have queues may be gone at any time, which is heard of then.
+        match self.queues.is_empty() {
+            true => Err(self.full_until),
+            false => Err(now),
         }
     }
 
