@@ -66,3 +66,6 @@ mod en_performance_queue {}
 
 #[doc = include_str!("src/en/performance/retry.md")]
 mod en_performance_retry {}
+
+#[doc = include_str!("src/en/performance/ratelimit.md")]
+mod en_performance_ratelimit {}

@@ -350,15 +350,23 @@ impl<K: Hash + Eq, S: BuildHasher> Keyed<K, S> {
         Locked::new(&self.0.shards[mixed as usize & (self.0.shards.len() - 1)].0)
     }
 
-    /// Takes one of a known key, of which nothing special is to be considered: most checks are of that kind.
+    /// Takes one of a key of which nothing special is to be considered: most checks are of that kind.
     #[inline]
-    fn try_one_near(&self, hash: u64, key: &K, now: u64) -> Option<Result<(), u64>> {
+    fn try_one_near(&self, hash: u64, key: &K, now: u64) -> Option<Result<(), u64>>
+    where
+        K: Clone,
+    {
         let [one, tolerance] = self.0.settings.near;
-        let mut shard = self.shard(hash);
-        let tat = shard.get(hash, key)?.near()?;
         if now >= NEAR || tolerance >= NEAR {
             return None;
         }
+        let mut shard = self.shard(hash);
+        let Some(entry) = shard.get(hash, key) else {
+            let tat = Units::from(now + one);
+            let inserted = self.insert(&mut shard, hash, key, tat, now.into());
+            return inserted.ok().map(Ok);
+        };
+        let tat = entry.near()?;
         match gcra::take_one_near(one, tolerance, *tat, now) {
             Ok(end) if end < NEAR => {
                 *tat = end;

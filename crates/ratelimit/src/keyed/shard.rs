@@ -7,7 +7,6 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use hashbrown::HashTable;
-use hashbrown::hash_table::Entry as Slot;
 
 use shibuya_waitlist::primitives::{Mutex, MutexGuard};
 
@@ -148,11 +147,9 @@ impl<K: Hash + Eq> Shard<K> {
         }
         self.shrink(&hasher);
         let word = stamp::pack(tat);
-        let equal = |entry: &Entry<K>| entry.key == key;
-        match self.entries.entry(hash, equal, |entry| hasher(&entry.key)) {
-            Slot::Vacant(slot) => slot.insert(Entry { key, word }),
-            Slot::Occupied(_) => unreachable!("the caller has looked for it"),
-        };
+        let entry = Entry { key, word };
+        self.entries
+            .insert_unique(hash, entry, |entry| hasher(&entry.key));
         Ok(())
     }
 
