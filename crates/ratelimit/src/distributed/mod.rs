@@ -51,7 +51,8 @@
 //!   processes there is no order: who asks first gets it.
 //! - **No waiting in vain.** A turn that would come after the deadline of the [scope](shibuya_cancel), or after the time given to
 //!   [`acquire_within`](Distributed::acquire_within), is an error at once.
-//! - **A refund is exact.** It gives back what was charged, less what has been earned again since.
+//! - **A refund** gives back what was charged, less what has been earned again since. The store knows of no other refunds: where some of a
+//!   burst come back at once and others much later, those may bring more than is left of them, and the ceilings above don't hold for that.
 //!
 //! # When the store is out
 //!

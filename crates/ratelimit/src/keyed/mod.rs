@@ -31,7 +31,7 @@ use crate::{Denied, Quota, gcra};
 /// keys make room for new ones, a few each time; what a key may do is never changed by that. With [`max_keys`](Self::max_keys) that all owe
 /// something, [`on_full`](Self::on_full) says what becomes of the next. A clone is the same limit.
 ///
-/// `Hash`, `Eq`, `Clone` and the drop of a key run under a lock and must not use the limiter.
+/// `Hash`, `Eq` and `Clone` of a key run under a lock and must not use the limiter; its drop may.
 ///
 /// # Examples
 ///
