@@ -147,15 +147,45 @@ impl<P: Pointer> Drop for Turn<P> {
 pub struct Acquire<'a>(Turn<&'a Queue>);
 
 pin_project! {
-    /// Waits for its turn, from [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned) and
-    /// [`acquire_owned_within`](crate::RateLimiter::acquire_owned_within). As [`Acquire`], and `'static`.
-    #[must_use = "futures do nothing unless polled"]
-    pub struct AcquireOwned {
-        turn: Turn<Arc<Queue>>,
+    // A turn that is not waited for without end.
+    struct Within<P>
+    where
+        P: Pointer,
+    {
+        turn: Turn<P>,
         max: Duration,
         deadline: Option<Timestamp>,
         #[pin]
         timer: Timer,
+    }
+}
+
+impl<P: Pointer> Within<P> {
+    fn new(limit: P, n: u32, max: Duration) -> Self {
+        Self {
+            turn: Turn::new(limit, n),
+            max,
+            deadline: None,
+            timer: Timer::new(),
+        }
+    }
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        let this = self.project();
+        let deadline = *this
+            .deadline
+            .get_or_insert_with(|| Timestamp::now().after(*this.max));
+        this.turn.poll_until(deadline, *this.max, this.timer, cx)
+    }
+}
+
+pin_project! {
+    /// Waits for its turn, from [`RateLimiter::acquire_owned`](crate::RateLimiter::acquire_owned) and
+    /// [`acquire_owned_within`](crate::RateLimiter::acquire_owned_within). As [`Acquire`], and `'static`.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct AcquireOwned {
+        #[pin]
+        within: Within<Arc<Queue>>,
     }
 }
 
@@ -164,11 +194,8 @@ pin_project! {
     /// Otherwise as [`Acquire`].
     #[must_use = "futures do nothing unless polled"]
     pub struct AcquireWithin<'a> {
-        turn: Turn<&'a Queue>,
-        max: Duration,
-        deadline: Option<Timestamp>,
         #[pin]
-        timer: Timer,
+        within: Within<&'a Queue>,
     }
 }
 
@@ -180,23 +207,15 @@ impl<'a> Acquire<'a> {
 
 impl AcquireOwned {
     pub(crate) fn new(limit: Arc<Queue>, n: u32, max: Duration) -> Self {
-        Self {
-            turn: Turn::new(limit, n),
-            max,
-            deadline: None,
-            timer: Timer::new(),
-        }
+        let within = Within::new(limit, n, max);
+        Self { within }
     }
 }
 
 impl<'a> AcquireWithin<'a> {
     pub(crate) fn new(limit: &'a Queue, n: u32, max: Duration) -> Self {
-        Self {
-            turn: Turn::new(limit, n),
-            max,
-            deadline: None,
-            timer: Timer::new(),
-        }
+        let within = Within::new(limit, n, max);
+        Self { within }
     }
 }
 
@@ -212,11 +231,7 @@ impl Future for AcquireOwned {
     type Output = Result<(), Denied>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let deadline = *this
-            .deadline
-            .get_or_insert_with(|| Timestamp::now().after(*this.max));
-        this.turn.poll_until(deadline, *this.max, this.timer, cx)
+        self.project().within.poll(cx)
     }
 }
 
@@ -224,11 +239,7 @@ impl Future for AcquireWithin<'_> {
     type Output = Result<(), Denied>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        let deadline = *this
-            .deadline
-            .get_or_insert_with(|| Timestamp::now().after(*this.max));
-        this.turn.poll_until(deadline, *this.max, this.timer, cx)
+        self.project().within.poll(cx)
     }
 }
 
@@ -240,13 +251,13 @@ impl fmt::Debug for Acquire<'_> {
 
 impl fmt::Debug for AcquireOwned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.turn.fmt("AcquireOwned", f)
+        self.within.turn.fmt("AcquireOwned", f)
     }
 }
 
 impl fmt::Debug for AcquireWithin<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.turn.fmt("AcquireWithin", f)
+        self.within.turn.fmt("AcquireWithin", f)
     }
 }
 

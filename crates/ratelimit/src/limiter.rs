@@ -55,6 +55,15 @@ struct Settings {
     starts_empty: bool,
     max_waiters: usize,
     slack: Duration,
+    /// Whose limit has begun, so that nothing is to be set any more.
+    is_clone: bool,
+}
+
+impl Settings {
+    #[track_caller]
+    const fn check(&self) {
+        assert!(!self.is_clone, "a limiter is set up before it is cloned");
+    }
 }
 
 /// Tokio's timers ring up to a millisecond late, and whoever they wake takes a while.
@@ -69,6 +78,7 @@ impl RateLimiter {
                 starts_empty: false,
                 max_waiters: usize::MAX,
                 slack: SLACK,
+                is_clone: false,
             },
             queue: OnceLock::new(),
         }
@@ -108,27 +118,34 @@ impl RateLimiter {
     ///
     /// # Panics
     ///
-    /// When `n` is 0.
+    /// When `n` is 0; and when this is a clone, as all of these.
     #[track_caller]
     pub const fn burst(mut self, n: u32) -> Self {
+        self.settings.check();
         self.settings.quota = self.settings.quota.burst(n);
         self
     }
 
     /// Lets who asks for more than the burst pass when the burst is there: see [`Quota::debt`].
+    #[track_caller]
     pub const fn debt(mut self) -> Self {
+        self.settings.check();
         self.settings.quota = self.settings.quota.debt();
         self
     }
 
     /// Lets the burst be earned first, from the first use on, as after a restart of a program that had used it up.
+    #[track_caller]
     pub const fn starts_empty(mut self) -> Self {
+        self.settings.check();
         self.settings.starts_empty = true;
         self
     }
 
     /// How many may wait; who comes then is told [`Denied::QueueFull`]. With 0 nobody waits.
+    #[track_caller]
     pub const fn max_waiters(mut self, n: usize) -> Self {
+        self.settings.check();
         self.settings.max_waiters = n;
         self
     }
@@ -137,7 +154,9 @@ impl RateLimiter {
     ///
     /// Timers ring late, so who acquires again and again would get less than the rate. In any time, `slack / interval` may
     /// pass above what the quota says. It concerns [`acquire`](Self::acquire) alone: `try_acquire` is exact.
+    #[track_caller]
     pub const fn slack(mut self, slack: Duration) -> Self {
+        self.settings.check();
         self.settings.slack = slack;
         self
     }
@@ -158,6 +177,7 @@ impl RateLimiter {
                 starts_empty,
                 max_waiters,
                 slack,
+                ..
             } = self.settings;
             let tat = match starts_empty {
                 true => stamp::units(Timestamp::now()) + quota.tolerance(),
@@ -428,7 +448,10 @@ impl RateLimiter {
 impl Clone for RateLimiter {
     fn clone(&self) -> Self {
         Self {
-            settings: self.settings,
+            settings: Settings {
+                is_clone: true,
+                ..self.settings
+            },
             queue: self.queue().clone().into(),
         }
     }

@@ -30,7 +30,7 @@ fn panics_point_at_the_caller() {
     const SECOND: Duration = Duration::from_secs(1);
     let limiter = RateLimiter::per_second(1);
     let first = line!() + 2;
-    let calls: [&dyn Fn(); 10] = [
+    let calls: [&dyn Fn(); 12] = [
         &|| drop(RateLimiter::per_second(0)),
         &|| drop(RateLimiter::per_minute(0)),
         &|| drop(RateLimiter::every(Duration::ZERO)),
@@ -39,6 +39,8 @@ fn panics_point_at_the_caller() {
         &|| _ = Quota::per(65, Duration::from_nanos(1)),
         &|| _ = SlidingWindow::new(0, SECOND),
         &|| _ = SlidingWindow::new(1, Duration::MAX),
+        &|| drop(limiter.clone().burst(5)),
+        &|| drop(limiter.clone().max_waiters(5)),
         &|| limiter.set_rate(0, SECOND),
         &|| limiter.set_burst(0),
     ];
